@@ -1,0 +1,69 @@
+"""Measured facts about a clip's sound: what a planner knows besides captions and scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class NoiseColour(StrEnum):
+    """Slope of the noise floor's power spectrum."""
+
+    WHITE = "white"
+    PINK = "pink"
+    BROWN = "brown"
+    BLUE = "blue"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A measured value and how far it can be trusted, in [0, 1]."""
+
+    value: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Facts about one clip's sound, blind (no reference). None: could not be measured.
+
+    Attributes:
+        duration: length of the sound in s.
+        rate: sampling rate in Hz.
+        channels: number of channels.
+        loudness: integrated loudness in LUFS (BS.1770-4); None: silent or too short.
+        true_peak: in dBTP; None: digital silence.
+        muted: nothing but digital silence or an inaudible residue.
+        snr: signal-to-noise ratio in dB against the stationary floor.
+        noise_colour: of that floor.
+        stationarity: 0 (changing) to 1 (steady) over time, of the noise floor.
+        hum: fundamental in Hz; its confidence. None: no hum.
+        hum_level: level of the hum and its harmonics relative to the whole, in dB.
+        gap_count: dropouts found (abrupt digital silence inside the programme).
+        gap_seconds: their total length in s.
+        longest_gap: in s.
+        clipping: share of samples in clipped runs, in [0, 1].
+        bandwidth: frequency in Hz below which 99% of the energy lies.
+        lag: how much the sound comes after the picture, in ms (negative: before); None without motion or onsets.
+        duration_mismatch: duration of the sound minus that of the picture, in s; None without a picture stream.
+    """
+
+    duration: float
+    rate: int
+    channels: int
+    loudness: float | None = None
+    true_peak: float | None = None
+    muted: bool = False
+    snr: Estimate | None = None
+    noise_colour: NoiseColour = NoiseColour.UNKNOWN
+    stationarity: float | None = None
+    hum: Estimate | None = None
+    hum_level: float | None = None
+    gap_count: int = 0
+    gap_seconds: float = 0.0
+    longest_gap: float = 0.0
+    clipping: float = 0.0
+    bandwidth: float | None = None
+    lag: Estimate | None = None
+    duration_mismatch: float | None = None

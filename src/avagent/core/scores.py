@@ -1,0 +1,38 @@
+"""The two scores of a clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from avagent.core.errors import ParameterError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """How well sound and picture go together.
+
+    Attributes:
+        alignment: does the sound fit the picture? In [0, 1]; None: not evaluable.
+        synchronization: is it in time? In [0, 1]; None: not evaluable.
+        alignment_note, synchronization_note: why a score is not evaluable (`muted`, `still_picture`, ...).
+    """
+
+    alignment: float | None
+    synchronization: float | None
+    alignment_note: str | None = None
+    synchronization_note: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("alignment", self.alignment), ("synchronization", self.synchronization)):
+            if value is not None and not 0.0 <= value <= 1.0:
+                raise ParameterError(f"{name} must lie in [0, 1] or be None (not evaluable), got {value}")
+
+    @property
+    def evaluable(self) -> bool:
+        """Whether at least one score is evaluable."""
+        return self.alignment is not None or self.synchronization is not None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why scores are not evaluable, without repetition."""
+        return tuple(dict.fromkeys(n for n in (self.alignment_note, self.synchronization_note) if n))

@@ -1,0 +1,1 @@
+"""Pure signal processing on arrays: the actions, measurements, faults."""

@@ -1,0 +1,1 @@
+"""Media containers, shards, storage and records, free of Beam."""

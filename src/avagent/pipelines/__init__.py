@@ -1,0 +1,1 @@
+"""Composition root: recipes, wiring and commands."""

@@ -1,0 +1,1 @@
+"""Beam shells around plain functions."""
