@@ -1,0 +1,29 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MEDIA = ROOT / ".cache" / "media"
+REMEDY = "run `make media` (python tools/fetch_media.py)"
+
+
+@pytest.fixture(scope="session")
+def media_dir() -> Path:
+    """Folder of real media: `stamps/` (png + ogg of one stem), `speech/` (g722), `video/bigbuckbunny.mp4`.
+
+    Absent media skip a test on a developer's machine, and fail it in CI.
+    """
+    manifest = (ROOT / "tools" / "media.sha256").read_text(encoding="utf-8").splitlines()
+    names = [line.split(maxsplit=1)[1] for line in manifest if line]
+    absent = [name for name in names if not (MEDIA / name).is_file()]
+    if absent:
+        message = f"{len(absent)} of {len(names)} media files are absent, such as {absent[0]}: {REMEDY}"
+        if os.environ.get("CI"):
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+    return MEDIA
