@@ -1,0 +1,20 @@
+"""Sampling-rate conversion (soxr) behind a typed signature."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import soxr  # pyright: ignore[reportMissingTypeStubs]
+
+Array = npt.NDArray[np.float64]
+Quality = Literal["QQ", "LQ", "MQ", "HQ", "VHQ"]
+
+
+def resample(samples: npt.NDArray[np.floating], rate: float, target: float, quality: Quality = "HQ") -> Array:
+    """Band-limited resampling of one channel, float64 [samples]; length round(samples * target / rate)."""
+    if rate == target or samples.size == 0:
+        return np.asarray(samples, dtype=np.float64)
+    source = np.ascontiguousarray(samples, dtype=np.float64)
+    return np.asarray(soxr.resample(source, rate, target, quality=quality), dtype=np.float64)  # pyright: ignore[reportUnknownMemberType]
