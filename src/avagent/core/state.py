@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from avagent.core.actions import Action
 from avagent.core.captions import Captions
 from avagent.core.clip import ClipRef
-from avagent.core.decide import Accept, Policy, Retry, Stop, StopReason, decide
-from avagent.core.errors import Failure
+from avagent.core.decide import (
+    Accept,
+    Policy,
+    Retry,
+    Stop,
+    StopReason,
+    choose_plan,
+    decide,
+    record_exhausted,
+    record_round,
+)
+from avagent.core.errors import ClipError, Failure
 from avagent.core.facts import Facts
 from avagent.core.history import Base, History
 from avagent.core.plan import Plan
+from avagent.core.scores import Scores
 
 
 class Outcome(StrEnum):
@@ -33,7 +45,7 @@ class ClipState:
         captions: once captioned.
         facts: of the original sound, once measured.
         history: once scored.
-        base, plan: what is being tried in the round under way.
+        base, plan, scores: what is being tried in the round under way, and what it scored.
         failure: set once, and final: later stages pass the clip through.
         seconds: time spent on the round under way, in s.
     """
@@ -44,6 +56,7 @@ class ClipState:
     history: History | None = None
     base: Base = Base.ORIGINAL
     plan: Plan | None = None
+    scores: Scores | None = None
     failure: Failure | None = None
     seconds: float = 0.0
 
@@ -69,6 +82,40 @@ class ClipDecision:
     facts: Facts | None = None
     history: History | None = None
     failure: Failure | None = None
+
+
+def failed(state: ClipState, error: ClipError) -> ClipState:
+    """The clip on its way to the dead letters."""
+    return replace(state, failure=error.failure(), plan=None, scores=None)
+
+
+def next_base(state: ClipState, policy: Policy) -> Base | None:
+    """What the clip's next plan applies to; None if the clip is not to be planned again."""
+    if state.failure is not None or state.history is None:
+        return None
+    decision = decide(state.history, policy)
+    return decision.base if isinstance(decision, Retry) else None
+
+
+def with_plan(state: ClipState, candidates: Sequence[Plan], base: Base, allowed: frozenset[str]) -> ClipState:
+    """The clip with the first candidate worth trying; without one, its history is exhausted."""
+    if state.history is None:
+        raise ValueError(f"clip {state.ref.key!r} is planned before it is scored")
+    plan = choose_plan(candidates, state.history, base, allowed)
+    if plan.empty:
+        return replace(state, history=record_exhausted(state.history), base=base, plan=None)
+    return replace(state, base=base, plan=plan)
+
+
+def with_scores(state: ClipState, policy: Policy) -> ClipState:
+    """The clip with the round under way, if any, closed and recorded."""
+    if state.scores is None:
+        return state
+    if state.history is None or state.plan is None:
+        history = History(original=state.scores)
+    else:
+        history = record_round(state.history, state.base, state.plan, state.scores, policy, seconds=state.seconds)
+    return replace(state, history=history, plan=None, scores=None, seconds=0.0)
 
 
 def conclude(state: ClipState, policy: Policy) -> ClipDecision | None:

@@ -1,0 +1,178 @@
+"""Recipes: YAML, or a name of a shipped one, to one frozen, validated object."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from avagent.core.actions import ACTION_SETS, ACTIONS
+from avagent.core.decide import Acceptance, Policy
+from avagent.core.errors import RecipeError
+
+Scalar = str | int | float | bool | None
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSection(_Section):
+    """One port's implementation: its registered name and its options."""
+
+    name: str
+    options: Mapping[str, Scalar] = Field(default_factory=dict)
+
+
+class PolicySection(_Section):
+    """The loop's bounds; see :class:`avagent.core.decide.Policy`. A margin left out is the scorer's own noise."""
+
+    threshold: float = Field(0.85, ge=0, le=1)
+    max_rounds: int = Field(3, ge=0, le=20)
+    acceptance: Acceptance = Acceptance.PARETO
+    min_gain_alignment: float | None = Field(None, ge=0, lt=1)
+    min_gain_synchronization: float | None = Field(None, ge=0, lt=1)
+
+
+class OutputSection(_Section):
+    """How the repaired sound is written: `source` keeps the source's codec, else FFmpeg's name of one."""
+
+    audio_codec: str = "source"
+
+
+class WorkerSection(_Section):
+    """What a worker may use; no decision depends on it."""
+
+    cache_mib: int = Field(512, ge=16, description="media held in memory, per process")
+    max_batch: int = Field(1, ge=1, description="clips per model batch at most")
+
+
+class Recipe(_Section):
+    """Everything that a run's result depends on, besides its input."""
+
+    name: str
+    captioner: ModelSection
+    planner: ModelSection
+    scorer: ModelSection
+    actions: Literal["paper", "extended"] | tuple[str, ...] = "extended"
+    policy: PolicySection = PolicySection()
+    output: OutputSection = OutputSection()
+    worker: WorkerSection = WorkerSection()
+    max_failure_ratio: float = Field(0.1, ge=0, le=1, description="above it a finished run exits with code 3")
+
+    @field_validator("actions")
+    @classmethod
+    def _known(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if isinstance(value, tuple):
+            for kind in value:
+                if kind not in ACTIONS:
+                    raise ValueError(f"unknown action {kind!r}{_hint(kind, ACTIONS)}; known: {', '.join(ACTIONS)}")
+        return value
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """Kinds of action that may be used."""
+        return ACTION_SETS[self.actions] if isinstance(self.actions, str) else frozenset(self.actions)
+
+    def loop_policy(self, margins: tuple[float, float]) -> Policy:
+        """The loop's policy; `margins` (alignment, synchronization) stand in for those left out."""
+        section = self.policy
+        alignment, synchronization = section.min_gain_alignment, section.min_gain_synchronization
+        return Policy(
+            threshold=section.threshold,
+            max_rounds=section.max_rounds,
+            acceptance=section.acceptance,
+            min_gain_alignment=margins[0] if alignment is None else alignment,
+            min_gain_synchronization=margins[1] if synchronization is None else synchronization,
+        )
+
+    def fingerprint(self, model_fingerprints: Mapping[str, str]) -> str:
+        """SHA-256 over everything that a clip's result depends on: recipe (less `worker`), models, their revisions."""
+        content = self.model_dump(mode="json", exclude={"worker", "max_failure_ratio"})
+        text = json.dumps({"recipe": content, "models": dict(model_fingerprints)}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with the package."""
+    folder = resources.files("avagent.pipelines") / "recipes"
+    return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")))
+
+
+def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        name_or_file: the name of a shipped recipe, or the path of a YAML file.
+        overrides: `dotted.key=value` pairs, values in YAML.
+
+    Raises:
+        RecipeError: it does not exist, is not YAML, has an unknown key (the nearest known one is named) or a bad value.
+    """
+    data = _read_yaml(name_or_file)
+    for pair in overrides:
+        _override(data, pair)
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        raise RecipeError(f"recipe {name_or_file!r}: " + "; ".join(_explain(error))) from error
+
+
+def _read_yaml(name_or_file: str) -> dict[str, Any]:
+    if name_or_file in shipped_recipes():
+        text = (resources.files("avagent.pipelines") / "recipes" / f"{name_or_file}.yaml").read_text("utf-8")
+    elif Path(name_or_file).is_file():
+        text = Path(name_or_file).read_text("utf-8")
+    else:
+        known = ", ".join(shipped_recipes())
+        raise RecipeError(f"no recipe {name_or_file!r}: give a file, or one of the shipped recipes: {known}")
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"recipe {name_or_file!r} is not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"recipe {name_or_file!r} must be a mapping of keys to values, got {type(data).__name__}")
+    return data
+
+
+def _override(data: dict[str, Any], pair: str) -> None:
+    key, sign, value = pair.partition("=")
+    if not sign or not key:
+        raise RecipeError(f"--set takes key=value (for example policy.threshold=0.9), got {pair!r}")
+    *parents, last = key.split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            raise RecipeError(f"--set {pair}: {parent!r} holds a value, not a section")
+    try:
+        data[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {pair}: the value is not YAML: {error}") from error
+
+
+def _explain(error: ValidationError) -> Iterable[str]:
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            yield f"unknown key {where!r}{_hint(str(item['loc'][-1]), _keys(item['loc'][:-1]))}"
+        else:
+            yield f"{where}: {item['msg'].removeprefix('Value error, ')} (got {item['input']!r})"
+
+
+def _keys(path: Sequence[int | str]) -> Iterable[str]:
+    section: Any = Recipe
+    for part in path:
+        section = section.model_fields[str(part)].annotation
+    return section.model_fields
+
+
+def _hint(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {near[0]!r}?)" if near else f" (known: {', '.join(known)})"

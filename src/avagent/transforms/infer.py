@@ -1,0 +1,81 @@
+"""The one adapter between our ports and Beam's RunInference."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
+
+from apache_beam.ml.inference.base import ModelHandler
+from apache_beam.utils.shared import Shared
+
+from avagent.core.state import ClipState
+from avagent.io.media_store import MediaStore
+from avagent.transforms.metrics import count_cache
+from avagent.transforms.store import StoreConfig, process_store
+
+PortT = TypeVar("PortT")
+Step = Callable[[Sequence[ClipState], PortT, MediaStore], Sequence[ClipState]]
+
+
+class PortLoader(Generic[PortT]):
+    """Loads a port once per process, however many stages use it.
+
+    Beam's RunInference keeps one model per *step*; three unrolled rounds would load three. The token that all the
+    handlers of a port share makes it one.
+
+    Args:
+        build: picklable, without arguments; makes the port.
+    """
+
+    def __init__(self, build: Callable[[], PortT]) -> None:
+        self._build = build
+        self._token = Shared()
+
+    def __call__(self) -> PortT:
+        return self._token.acquire(self._build)
+
+
+class PortHandler(ModelHandler[ClipState, ClipState, PortT], Generic[PortT]):
+    """Runs a pure batch function with a port, inside RunInference.
+
+    Args:
+        load: gives the port, once per process.
+        step: from a batch of states to as many states; failures of single clips are values in them.
+        store: the worker's media store.
+        max_batch: clips per batch at most.
+        stage: names the metrics.
+    """
+
+    def __init__(
+        self, load: PortLoader[PortT], step: Step[PortT], store: StoreConfig, *, max_batch: int, stage: str
+    ) -> None:
+        super().__init__(min_batch_size=1, max_batch_size=max_batch)
+        self._load = load
+        self._step = step
+        self._store = store
+        self._stage = stage
+
+    def load_model(self) -> PortT:
+        """The port."""
+        return self._load()
+
+    def run_inference(
+        self, batch: Sequence[ClipState], model: PortT, inference_args: Mapping[str, Any] | None = None
+    ) -> Sequence[ClipState]:
+        """The batch after this stage; the time spent is shared out over its clips."""
+        store = process_store(self._store)
+        started = time.perf_counter()
+        with count_cache(store):
+            states = self._step(batch, model, store)
+        share = (time.perf_counter() - started) / max(1, len(batch))
+        return [replace(state, seconds=state.seconds + share) for state in states]
+
+    def get_num_bytes(self, batch: Sequence[ClipState]) -> int:
+        """Bytes of media that the batch stands for."""
+        return sum(state.ref.length for state in batch)
+
+    def get_metrics_namespace(self) -> str:
+        """Where RunInference puts its own counters (batch sizes, latencies)."""
+        return f"avagent.{self._stage}"

@@ -1,0 +1,40 @@
+"""Beam metrics of our own: outcomes, rounds, stage latencies, cache hits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from apache_beam.metrics import Metrics
+
+from avagent.core.state import ClipDecision
+from avagent.io.media_store import MediaStore
+
+NAMESPACE = "avagent"
+
+
+def count_decision(decision: ClipDecision) -> None:
+    """Count a clip by outcome, its rounds, and its failure's reason."""
+    Metrics.counter(NAMESPACE, f"clips_{decision.outcome}").inc()
+    Metrics.distribution(NAMESPACE, "rounds").update(len(decision.history.rounds) if decision.history else 0)
+    if decision.failure is not None:
+        Metrics.counter(NAMESPACE, f"failures_{decision.failure.reason}").inc()
+
+
+@contextmanager
+def count_cache(store: MediaStore) -> Iterator[None]:
+    """Count the store's hits and misses while the block runs."""
+    before = store.stats
+    yield
+    after = store.stats
+    Metrics.counter(NAMESPACE, "cache_hits").inc(after.hits - before.hits)
+    Metrics.counter(NAMESPACE, "cache_misses").inc(after.misses - before.misses)
+
+
+@contextmanager
+def stage_latency(stage: str) -> Iterator[None]:
+    """Record the block's wall time as a distribution in ms."""
+    started = time.perf_counter()
+    yield
+    Metrics.distribution(NAMESPACE, f"{stage}_ms").update(int((time.perf_counter() - started) * 1000))

@@ -1,0 +1,148 @@
+"""The decide phase: caption, score, then rounds of plan, edit, score, decide, unrolled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.ml.inference.base import RunInference
+from apache_beam.pvalue import PCollection, TaggedOutput
+
+from avagent.core.decide import Policy
+from avagent.core.ports import Captioner, Planner, Scorer
+from avagent.core.state import ClipDecision, ClipState, conclude
+from avagent.transforms.infer import PortHandler, PortLoader
+from avagent.transforms.metrics import count_cache, count_decision, stage_latency
+from avagent.transforms.stages import (
+    caption_clips,
+    close_round,
+    edit_clip,
+    plan_clips,
+    score_edits,
+    score_originals,
+)
+from avagent.transforms.store import StoreConfig, process_store
+
+DONE = "done"
+RETRY = "retry"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loop:
+    """What the decide phase needs.
+
+    Attributes:
+        captioner, planner, scorer: loaders of the ports.
+        policy: the loop's bounds.
+        allowed: kinds of action that may be used.
+        store: the worker's media store.
+        max_batch: clips per model batch at most.
+    """
+
+    captioner: PortLoader[Captioner]
+    planner: PortLoader[Planner]
+    scorer: PortLoader[Scorer]
+    policy: Policy
+    allowed: frozenset[str]
+    store: StoreConfig
+    max_batch: int = 1
+
+
+class CaptionClips(beam.PTransform):
+    """Caption audio and video of every clip, separately."""
+
+    def __init__(self, loop: Loop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def expand(self, states: PCollection[ClipState]) -> PCollection[ClipState]:
+        """ClipState -> ClipState with captions."""
+        return states | "Caption" >> _infer(self._loop, self._loop.captioner, caption_clips, "caption")
+
+
+class ScoreOriginals(beam.PTransform):
+    """Score every clip's sound as it came."""
+
+    def __init__(self, loop: Loop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def expand(self, states: PCollection[ClipState]) -> dict[str, PCollection[Any]]:
+        """ClipState -> `done` decisions and states to `retry`."""
+        scored = states | "Score" >> _infer(self._loop, self._loop.scorer, score_originals, "score")
+        return _decided(scored, self._loop.policy)
+
+
+class RefineRound(beam.PTransform):
+    """One round: plan, edit, score, decide."""
+
+    def __init__(self, loop: Loop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def expand(self, states: PCollection[ClipState]) -> dict[str, PCollection[Any]]:
+        """ClipState -> `done` decisions and states to `retry`."""
+        loop = self._loop
+        plan = partial(plan_clips, policy=loop.policy, allowed=loop.allowed)
+        scored = (
+            states
+            | "Plan" >> _infer(loop, loop.planner, plan, "plan")
+            | "Edit" >> beam.ParDo(_EditClip(loop.store))
+            | "Score" >> _infer(loop, loop.scorer, score_edits, "score")
+        )
+        return _decided(scored, loop.policy)
+
+
+class DecideClips(beam.PTransform):
+    """The whole decide phase; after the last round nothing is left to retry."""
+
+    def __init__(self, loop: Loop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def expand(self, states: PCollection[ClipState]) -> PCollection[ClipDecision]:
+        """ClipState -> ClipDecision, one for one."""
+        outputs = states | "CaptionClips" >> CaptionClips(self._loop) | "ScoreOriginals" >> ScoreOriginals(self._loop)
+        done = [outputs[DONE]]
+        for number in range(1, self._loop.policy.max_rounds + 1):
+            outputs = outputs[RETRY] | f"Round{number}" >> RefineRound(self._loop)
+            done.append(outputs[DONE])
+        return tuple(done) | "Decisions" >> beam.Flatten()
+
+
+class _EditClip(beam.DoFn):
+    def __init__(self, store: StoreConfig) -> None:
+        super().__init__()
+        self._store = store
+
+    def process(self, element: ClipState, *args: Any, **kwargs: Any) -> Iterator[ClipState]:
+        store = process_store(self._store)
+        with stage_latency("edit"), count_cache(store):
+            yield edit_clip(element, store)
+
+
+class _Decide(beam.DoFn):
+    def __init__(self, policy: Policy) -> None:
+        super().__init__()
+        self._policy = policy
+
+    def process(self, element: ClipState, *args: Any, **kwargs: Any) -> Iterator[ClipDecision | TaggedOutput]:
+        state = close_round(element, self._policy)
+        decision = conclude(state, self._policy)
+        if decision is None:
+            yield TaggedOutput(RETRY, state)
+            return
+        count_decision(decision)
+        yield decision
+
+
+def _decided(states: PCollection[ClipState], policy: Policy) -> dict[str, PCollection[Any]]:
+    outputs = states | "Decide" >> beam.ParDo(_Decide(policy)).with_outputs(RETRY, main=DONE)
+    return {DONE: outputs[DONE], RETRY: outputs[RETRY]}
+
+
+def _infer(loop: Loop, load: PortLoader[Any], step: Any, stage: str) -> RunInference:
+    return RunInference(PortHandler(load, step, loop.store, max_batch=loop.max_batch, stage=stage))

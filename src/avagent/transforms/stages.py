@@ -1,0 +1,135 @@
+"""The stages of the decide phase as plain batch functions: what the transforms beside them wire.
+
+Each takes clip states, a port and the media store, and gives as many states in the same order. A clip that has failed
+passes through; a :class:`ClipError`, raised or returned, fails its own clip only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from avagent.core.captions import Caption, Captions
+from avagent.core.decide import Policy, base_actions
+from avagent.core.errors import ClipError
+from avagent.core.history import Base
+from avagent.core.ports import Captioner, ClipView, Planner, PlanRequest, Scorer
+from avagent.core.state import ClipState, failed, next_base, with_plan, with_scores
+from avagent.io.media_store import MediaStore
+
+ItemT = TypeVar("ItemT")
+AnswerT = TypeVar("AnswerT")
+
+
+def caption_clips(states: Sequence[ClipState], captioner: Captioner, store: MediaStore) -> list[ClipState]:
+    """Caption audio and video, separately."""
+
+    def caption(views: Sequence[ClipView]) -> list[Captions | ClipError]:
+        heard, seen = captioner.caption_audio(views), captioner.caption_video(views)
+        return [_captions(audio, video) for audio, video in zip(heard, seen, strict=True)]
+
+    return _on_views(states, lambda s: store.view(s.ref), caption, lambda s, c: replace(s, captions=c))
+
+
+def _captions(audio: Caption | None | ClipError, video: Caption | None | ClipError) -> Captions | ClipError:
+    if isinstance(audio, ClipError):
+        return audio
+    if isinstance(video, ClipError):
+        return video
+    return Captions(audio=audio, video=video)
+
+
+def score_originals(states: Sequence[ClipState], scorer: Scorer, store: MediaStore) -> list[ClipState]:
+    """Score the sound as it came."""
+    return _on_views(states, lambda s: store.view(s.ref), scorer.score, lambda s, scores: replace(s, scores=scores))
+
+
+def score_edits(states: Sequence[ClipState], scorer: Scorer, store: MediaStore) -> list[ClipState]:
+    """Score the edited sound of the clips that have a plan."""
+    return _on_views(
+        states,
+        lambda s: _edited_view(s, store) if s.plan is not None else None,
+        scorer.score,
+        lambda s, scores: replace(s, scores=scores),
+    )
+
+
+def plan_clips(
+    states: Sequence[ClipState],
+    planner: Planner,
+    store: MediaStore,
+    *,
+    policy: Policy,
+    allowed: frozenset[str],
+) -> list[ClipState]:
+    """Choose the next plan of every clip that the policy wants to try again."""
+    planned = list(states)
+    requests: dict[int, PlanRequest] = {}
+    for i, state in enumerate(states):
+        if (base := next_base(state, policy)) is None:
+            continue
+        try:
+            requests[i] = _plan_request(state, base, allowed, store)
+        except ClipError as error:
+            planned[i] = failed(state, error)
+    answers = planner.plan(list(requests.values())) if requests else []
+    for (i, request), answer in zip(requests.items(), answers, strict=True):
+        if isinstance(answer, ClipError):
+            planned[i] = failed(states[i], answer)
+        else:
+            facts = request.facts if request.base is Base.ORIGINAL else states[i].facts
+            planned[i] = with_plan(replace(states[i], facts=facts), answer, request.base, allowed)
+    return planned
+
+
+def _plan_request(state: ClipState, base: Base, allowed: frozenset[str], store: MediaStore) -> PlanRequest:
+    if state.history is None:
+        raise ValueError(f"clip {state.ref.key!r} is planned before it is scored")
+    view = store.view(state.ref, base_actions(state.history, base))
+    return PlanRequest(
+        key=state.ref.key,
+        captions=state.captions or Captions(audio=None, video=None),
+        facts=view.facts(),
+        history=state.history,
+        base=base,
+        allowed=allowed,
+    )
+
+
+def edit_clip(state: ClipState, store: MediaStore) -> ClipState:
+    """Make the edited sound of a clip that has a plan; it stays in the store."""
+    if state.plan is None:
+        return state
+    try:
+        _edited_view(state, store).audio()
+    except ClipError as error:
+        return failed(state, error)
+    return state
+
+
+def close_round(state: ClipState, policy: Policy) -> ClipState:
+    """Record the scores, if there are new ones."""
+    return with_scores(state, policy)
+
+
+def _edited_view(state: ClipState, store: MediaStore) -> ClipView:
+    if state.plan is None or state.history is None:
+        raise ValueError(f"clip {state.ref.key!r} has no plan to apply")
+    return store.view(state.ref, base_actions(state.history, state.base) + state.plan.actions)
+
+
+def _on_views(
+    states: Sequence[ClipState],
+    view: Callable[[ClipState], ClipView | None],
+    work: Callable[[Sequence[ClipView]], Sequence[AnswerT | ClipError]],
+    store_answer: Callable[[ClipState, AnswerT], ClipState],
+) -> list[ClipState]:
+    """Apply a batch function to the views of the living clips and put the answers back in their places."""
+    done = list(states)
+    views = {i: v for i, s in enumerate(states) if s.failure is None and (v := view(s)) is not None}
+    if not views:
+        return done
+    for i, answer in zip(views, work(list(views.values())), strict=True):
+        done[i] = failed(done[i], answer) if isinstance(answer, ClipError) else store_answer(done[i], answer)
+    return done

@@ -1,0 +1,35 @@
+"""The worker process's media store: one for all stages, whichever thread asks."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from avagent.io.media_store import MediaStore
+from avagent.io.webdataset import read_clip
+
+_stores: dict[StoreConfig, MediaStore] = {}
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreConfig:
+    """What every stage of a run tells its worker's store.
+
+    Attributes:
+        max_bytes: of media held in memory, per worker process.
+        run: distinguishes runs in one process, so that a test or notebook never sees another run's media.
+    """
+
+    max_bytes: int = 512 << 20
+    run: str = ""
+
+
+def process_store(config: StoreConfig) -> MediaStore:
+    """The store of this process, made at the first call."""
+    with _lock:
+        store = _stores.get(config)
+        if store is None:
+            _stores.clear()
+            store = _stores[config] = MediaStore(max_bytes=config.max_bytes, read_clip=read_clip)
+        return store
