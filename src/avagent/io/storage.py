@@ -1,0 +1,242 @@
+"""Files wherever fsspec reaches: plain paths, `file://`, `memory://`, `gs://` (extra `gcs`), `s3://` (extra `s3`)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import fsspec  # pyright: ignore[reportMissingTypeStubs]
+
+from avagent.core.errors import UsageError
+
+EXTRAS = {"gs": "gcs", "gcs": "gcs", "s3": "s3", "s3a": "s3"}
+_BLOCK_BYTES = 8 << 20
+_COPY_BYTES = 1 << 20
+
+
+class ByteSource(Protocol):
+    """A file opened for reading."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes; fewer only at the end."""
+        ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Move to an absolute position."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What an atomic write left behind: size in bytes and MD5 (32 hexadecimal digits; the wids index asks for it)."""
+
+    nbytes: int
+    md5: str
+
+
+class AtomicFile:
+    """The handle that :func:`atomic_write` gives: counts and hashes all that passes."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._nbytes = 0
+
+    def write(self, data: bytes) -> int:
+        """Append bytes."""
+        self._handle.write(data)
+        self._md5.update(data)
+        self._nbytes += len(data)
+        return len(data)
+
+    @property
+    def written(self) -> Written:
+        """Size and hash so far."""
+        return Written(nbytes=self._nbytes, md5=self._md5.hexdigest())
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """The fsspec filesystem of a URL, and the path on it.
+
+    Raises:
+        UsageError: the scheme is unknown, or its package is not installed.
+    """
+    scheme = url.split("://", 1)[0] if "://" in url else "file"
+    try:
+        fs, path = cast("tuple[Any, Any]", fsspec.core.url_to_fs(url))  # pyright: ignore[reportUnknownMemberType]
+    except ImportError as error:
+        extra = EXTRAS.get(scheme)
+        remedy = f"pip install 'avagent[{extra}]'" if extra else "install its fsspec package"
+        raise UsageError(f"{url}: storage {scheme!r} needs a package that is not installed: {remedy}") from error
+    except ValueError as error:
+        raise UsageError(f"{url}: unknown storage {scheme!r}: {error}") from error
+    return fs, str(path)
+
+
+def is_local(url: str) -> bool:
+    """Whether the URL lies on this machine's file system."""
+    return "://" not in url or url.startswith(("file://", "local://"))
+
+
+def canonical(url: str) -> str:
+    """The URL as every worker understands it: local ones as absolute paths without scheme."""
+    fs, path = filesystem(url)
+    return path if is_local(url) else str(fs.unstrip_protocol(path))
+
+
+def join(folder: str, *parts: str) -> str:
+    """A URL below a folder."""
+    return (folder if folder.endswith("/") else folder + "/") + "/".join(parts)
+
+
+def basename(url: str) -> str:
+    """The last part of a URL."""
+    return url.rstrip("/").rsplit("/", 1)[-1]
+
+
+def parent(url: str) -> str:
+    """The folder of a URL."""
+    head, slash, _ = url.rstrip("/").rpartition("/")
+    if head.endswith(":/"):
+        return head + slash
+    return head or slash or "."
+
+
+def exists(url: str) -> bool:
+    """Whether a file or folder is there."""
+    fs, path = filesystem(url)
+    return bool(fs.exists(path))
+
+
+def is_folder(url: str) -> bool:
+    """Whether the URL is a folder (on object stores: a prefix of something)."""
+    fs, path = filesystem(url)
+    return bool(fs.isdir(path))
+
+
+def size(url: str) -> int:
+    """Size of a file in bytes. Raises OSError."""
+    fs, path = filesystem(url)
+    return int(fs.size(path))
+
+
+def list_folder(folder: str) -> list[str]:
+    """URLs of the files directly inside a folder, sorted; empty if there is no such folder."""
+    fs, path = filesystem(folder)
+    fs.invalidate_cache(path)
+    try:
+        entries = cast("list[dict[str, Any]]", fs.ls(path, detail=True))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(join(folder, basename(str(e["name"]))) for e in entries if e["type"] == "file")
+
+
+def makedirs(folder: str) -> None:
+    """Make a folder and its parents; nothing where there are no folders."""
+    fs, path = filesystem(folder)
+    fs.makedirs(path, exist_ok=True)
+
+
+def remove(url: str, *, recursive: bool = False) -> None:
+    """Remove a file (or a folder with all in it); nothing if it is not there."""
+    fs, path = filesystem(url)
+    with suppress(FileNotFoundError):
+        fs.rm(path, recursive=recursive)
+
+
+def open_read(url: str) -> AbstractContextManager[ByteSource]:
+    """Open for reading in one pass, with large read-ahead. Raises OSError, UsageError."""
+    fs, path = filesystem(url)
+    if is_local(url):
+        return cast("AbstractContextManager[ByteSource]", open(path, "rb", buffering=_COPY_BYTES))
+    handle = fs.open(path, "rb", block_size=_BLOCK_BYTES, cache_type="readahead")
+    return cast("AbstractContextManager[ByteSource]", handle)
+
+
+def read_bytes(url: str) -> bytes:
+    """A whole (small) file. Raises OSError."""
+    fs, path = filesystem(url)
+    return cast(bytes, fs.cat_file(path))
+
+
+def read_text(url: str) -> str:
+    """A whole (small) UTF-8 file. Raises OSError, UnicodeDecodeError."""
+    return read_bytes(url).decode("utf-8")
+
+
+def read_range(url: str, offset: int, length: int) -> bytes:
+    """`length` bytes from `offset`; fewer where the file ends before. Raises OSError."""
+    fs, path = filesystem(url)
+    return cast(bytes, fs.cat_file(path, start=offset, end=offset + length)) if length else b""
+
+
+def iter_range(url: str, offset: int, length: int) -> Iterator[bytes]:
+    """A range in blocks of bounded size; ends early where the file ends. Raises OSError."""
+    with open_read(url) as source:
+        source.seek(offset)
+        while length > 0:
+            block = source.read(min(length, _COPY_BYTES))
+            if not block:
+                return
+            length -= len(block)
+            yield block
+
+
+def write_bytes(url: str, data: bytes) -> Written:
+    """Write a (small) file atomically. Raises OSError."""
+    with atomic_write(url) as file:
+        file.write(data)
+    return file.written
+
+
+def is_temporary(url: str) -> bool:
+    """Whether a name is one that :func:`atomic_write` uses before it moves the file."""
+    name = basename(url)
+    return name.startswith(".") and name.endswith(".tmp")
+
+
+@contextmanager
+def atomic_write(url: str) -> Generator[AtomicFile]:
+    """Write under a temporary name in the same folder, check the size, then move: all of the file appears, or none.
+
+    The temporary name is unique to the call, so that two writers of one file cannot mix; the last one to finish wins.
+    Object stores copy on their side and delete, since they cannot rename.
+
+    Raises:
+        OSError: writing failed, or the size found afterwards is not what was written. Nothing is left behind.
+    """
+    fs, target = filesystem(url)
+    folder, _, name = target.rpartition("/")
+    temporary = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
+    fs.makedirs(folder, exist_ok=True)
+    try:
+        with fs.open(temporary, "wb") as handle:
+            file = AtomicFile(handle)
+            yield file
+        fs.invalidate_cache(folder)
+        _check_size(fs, temporary, file.written.nbytes)
+        _move(fs, temporary, target, local=is_local(url))
+        fs.invalidate_cache(folder)
+    except BaseException:
+        with suppress(OSError):
+            fs.rm_file(temporary)
+        raise
+
+
+def _check_size(fs: Any, path: str, expected: int) -> None:
+    found = int(fs.size(path))
+    if found != expected:
+        raise OSError(f"{path}: wrote {expected} bytes, found {found}")
+
+
+def _move(fs: Any, source: str, target: str, *, local: bool) -> None:
+    if local:
+        os.replace(source, target)
+        return
+    fs.cp_file(source, target)
+    fs.rm_file(source)

@@ -1,0 +1,388 @@
+"""WebDataset shards: samples out of tar archives, with the byte range of each.
+
+The rules are those of the `webdataset` package: the first dot of the basename ends the key (folders belong to it), the
+rest is the suffix, in lower case; the members of a sample are adjacent; a suffix appears once in a sample. Entries
+without a key (no dot, a leading dot, folders) and entries named `__*__` belong to no sample; they are kept where a shard is
+rewritten. What breaks a rule is a :class:`BadSample`, so that clips in = good samples + bad samples, always.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from avagent.core.clip import Clip, ClipRef, Member, content_hash
+from avagent.core.errors import ClipError, Failure, FailureReason, ShardError
+from avagent.core.state import ClipDecision, Outcome
+from avagent.io import storage
+from avagent.io.tar_reader import (
+    DEFAULT_LIMITS,
+    Defect,
+    Entry,
+    ShardLimits,
+    read_entries,
+    unsafe_name,
+)
+
+_META = re.compile(r"__[^/]*__($|/)")
+_UNCOPYABLE = (FailureReason.UNSAFE_MEMBER, FailureReason.TRUNCATED_SHARD)
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedClip:
+    """A good sample: its reference and its members."""
+
+    ref: ClipRef
+    clip: Clip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadSample:
+    """A sample that cannot be worked on.
+
+    Attributes:
+        key: as far as it is known; the shard's stem if the shard itself is unreadable.
+        shard: URL.
+        index: position among all samples of the shard, good or bad.
+        offset, length: its bytes in the shard.
+        copyable: whether these are whole tar blocks with harmless names, so that they can be copied as they are.
+        failure: why.
+    """
+
+    key: str
+    shard: str
+    index: int
+    offset: int
+    length: int
+    copyable: bool
+    failure: Failure
+
+    @property
+    def ref(self) -> ClipRef:
+        """A reference without content hash, for the record."""
+        return ClipRef(
+            key=self.key, shard=self.shard, offset=self.offset, length=self.length, content_sha256="", index=self.index
+        )
+
+    def decision(self) -> ClipDecision:
+        """Its way ends here."""
+        return ClipDecision(ref=self.ref, outcome=Outcome.FAILED, reason=str(self.failure.reason), failure=self.failure)
+
+
+ShardItem = LoadedClip | BadSample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The entries of one good sample, in order; entries without a key in between are among them."""
+
+    key: str
+    index: int
+    offset: int
+    length: int
+    entries: tuple[Entry, ...]
+
+    def clip(self) -> Clip:
+        """Its members."""
+        members: list[Member] = []
+        for entry in self.entries:
+            parts = split_name(entry.name)
+            if parts is not None and entry.data is not None and not _META.match(entry.name):
+                members.append(Member(name=entry.name, suffix=parts[1], data=entry.data))
+        return Clip(key=self.key, members=tuple(members))
+
+    def ref(self, shard: str, clip: Clip) -> ClipRef:
+        """Its reference."""
+        return ClipRef(
+            key=self.key,
+            shard=shard,
+            offset=self.offset,
+            length=self.length,
+            content_sha256=content_hash(clip.members),
+            index=self.index,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loose:
+    """An entry between samples that belongs to none."""
+
+    entry: Entry
+
+
+def split_name(name: str) -> tuple[str, str] | None:
+    """(key, suffix in lower case) of a member's name; None if it has no key."""
+    folder, slash, base = name.rpartition("/")
+    stem, dot, suffix = base.partition(".")
+    if not stem or not dot:
+        return None
+    return folder + slash + stem, suffix.lower()
+
+
+def shard_stem(shard: str) -> str:
+    """The file name of a shard up to its first dot."""
+    name = storage.basename(shard)
+    return name.split(".", 1)[0] or name
+
+
+@dataclass(slots=True)
+class _Group:
+    """A sample under way."""
+
+    key: str
+    offset: int
+    end: int
+    entries: list[Entry] = field(default_factory=list[Entry])
+    suffixes: set[str] = field(default_factory=set[str])
+    defect: Defect | None = None
+    copyable: bool = True
+
+
+class _Grouper:
+    """Puts entries together into samples."""
+
+    def __init__(self, shard: str, limits: ShardLimits) -> None:
+        self._shard = shard
+        self._limits = limits
+        self._seen: set[bytes] = set()
+        self._index = 0
+        self._group: _Group | None = None
+        self._gap: list[Entry] = []
+        self._gap_bytes = 0
+
+    def add(self, entry: Entry) -> Iterator[Sample | BadSample | Loose]:
+        parts = None if entry.directory or _META.match(entry.name) else split_name(entry.name)
+        if parts is None and entry.defect is None:
+            if self._group is None:
+                yield Loose(entry=entry)
+            else:
+                self._gap.append(entry)
+                self._gap_bytes += entry.length
+            if self._gap_bytes > self._limits.sample_bytes or len(self._gap) > self._limits.members:
+                yield from self.flush()
+            return
+        key, suffix = parts if parts is not None else (entry.name or shard_stem(self._shard), None)
+        if self._group is None or self._group.key != key or suffix is None:
+            yield from self.flush()
+            self._group = self._open(key, entry.offset)
+        self._extend(self._group, entry, suffix)
+
+    def flush(self) -> Iterator[Sample | BadSample | Loose]:
+        group, gap = self._group, self._gap
+        self._group, self._gap, self._gap_bytes = None, [], 0
+        if group is not None:
+            yield self._close(group)
+        for entry in gap:
+            yield Loose(entry=entry)
+
+    def broken(self, error: ClipError, at: int, total: int) -> BadSample:
+        """The sample under way and all that follows cannot be read."""
+        group = self._group or _Group(key=shard_stem(self._shard), offset=at, end=at)
+        return self._bad(group, error.failure(), length=total - group.offset, copyable=False)
+
+    def _open(self, key: str, offset: int) -> _Group:
+        group = _Group(key=key, offset=offset, end=offset)
+        digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
+        if digest in self._seen:
+            message = f"the key {key!r} was already used by an earlier sample of this shard"
+            group.defect = Defect(reason=FailureReason.DUPLICATE_KEY, message=message)
+        self._seen.add(digest)
+        return group
+
+    def _extend(self, group: _Group, entry: Entry, suffix: str | None) -> None:
+        group.entries += [*self._gap, entry]
+        self._gap, self._gap_bytes = [], 0
+        group.end = entry.offset + entry.length
+        defect = entry.defect or self._rule_broken(group, entry, suffix)
+        if entry.defect is not None and entry.defect.reason in _UNCOPYABLE:
+            group.copyable = False
+        if suffix is not None:
+            group.suffixes.add(suffix)
+        group.defect = group.defect or defect
+        if group.defect is not None:
+            group.entries.clear()
+
+    def _rule_broken(self, group: _Group, entry: Entry, suffix: str | None) -> Defect | None:
+        if suffix in group.suffixes:
+            message = f"the sample has two members with the suffix {suffix!r}; the second is {entry.name!r}"
+            return Defect(reason=FailureReason.DUPLICATE_MEMBER, message=message)
+        if len(group.suffixes) >= self._limits.members:
+            message = f"the sample has more than {self._limits.members} members"
+            return Defect(reason=FailureReason.LIMIT_EXCEEDED, message=message)
+        if group.end - group.offset > self._limits.sample_bytes:
+            message = f"the sample is larger than {self._limits.sample_bytes} bytes"
+            return Defect(reason=FailureReason.LIMIT_EXCEEDED, message=message)
+        return None
+
+    def _close(self, group: _Group) -> Sample | BadSample:
+        length = group.end - group.offset
+        if group.defect is not None:
+            error = ShardError(group.defect.message, reason=group.defect.reason)
+            return self._bad(group, error.failure(), length=length, copyable=group.copyable)
+        sample = Sample(
+            key=group.key, index=self._index, offset=group.offset, length=length, entries=tuple(group.entries)
+        )
+        self._index += 1
+        return sample
+
+    def _bad(self, group: _Group, failure: Failure, *, length: int, copyable: bool) -> BadSample:
+        bad = BadSample(
+            key=group.key,
+            shard=self._shard,
+            index=self._index,
+            offset=group.offset,
+            length=length,
+            copyable=copyable,
+            failure=failure,
+        )
+        self._index += 1
+        return bad
+
+
+def iter_samples(shard: str, limits: ShardLimits = DEFAULT_LIMITS) -> Iterator[Sample | BadSample | Loose]:
+    """All that a shard holds, in order, in one pass; one sample in memory at a time.
+
+    Raises:
+        OSError: the shard cannot be opened or read; what cannot be *parsed* is a :class:`BadSample`.
+    """
+    total = storage.size(shard)
+    grouper = _Grouper(shard, limits)
+    at = 0
+    with storage.open_read(shard) as source:
+        try:
+            for entry in read_entries(source, total, limits):
+                at = entry.offset + entry.length
+                yield from grouper.add(entry)
+        except ShardError as error:
+            yield grouper.broken(_explained(error, shard), at, total)
+            return
+    if total == 0:
+        empty = ShardError(f"{shard}: the file is empty, not a tar archive", reason=FailureReason.UNREADABLE_SHARD)
+        yield grouper.broken(empty, 0, 0)
+        return
+    yield from grouper.flush()
+
+
+def read_shard(shard: str, limits: ShardLimits = DEFAULT_LIMITS) -> Iterator[ShardItem]:
+    """The clips of a shard with their references, and what is bad, in order, in one pass."""
+    index = 0
+    try:
+        for item in iter_samples(shard, limits):
+            if isinstance(item, Loose):
+                continue
+            index = item.index + 1
+            yield load(item, shard)
+    except OSError as error:
+        yield unreadable(shard, error, index)
+
+
+def load(item: Sample | BadSample, shard: str) -> ShardItem:
+    """A sample with its reference; what is bad stays as it is."""
+    if isinstance(item, BadSample):
+        return item
+    clip = item.clip()
+    return LoadedClip(ref=item.ref(shard, clip), clip=clip)
+
+
+def unreadable(shard: str, error: OSError, index: int = 0) -> BadSample:
+    """A whole shard (or the rest of it) that storage does not give."""
+    message = f"{shard}: {error.strerror or error or type(error).__name__}"
+    failure = ShardError(message, reason=FailureReason.UNREADABLE_SHARD).failure()
+    return BadSample(
+        key=shard_stem(shard), shard=shard, index=index, offset=0, length=0, copyable=False, failure=failure
+    )
+
+
+def read_clip(ref: ClipRef, limits: ShardLimits = DEFAULT_LIMITS) -> Clip:
+    """One clip by its byte range.
+
+    Raises:
+        ShardError: the range cannot be read, or holds something else than when it was listed.
+    """
+    try:
+        data = storage.read_range(ref.shard, ref.offset, ref.length)
+    except OSError as error:
+        message = f"clip {ref.key!r} of {ref.shard}: {error}"
+        raise ShardError(message, reason=FailureReason.UNREADABLE_SHARD) from error
+    changed = ShardError(
+        f"clip {ref.key!r} of {ref.shard} is no longer what was listed at byte {ref.offset}: run again",
+        reason=FailureReason.CHANGED_SINCE_LISTED,
+    )
+    try:
+        entries = tuple(read_entries(io.BytesIO(data), len(data), limits))
+    except ShardError as error:
+        raise changed from error
+    clip = Sample(key=ref.key, index=ref.index, offset=ref.offset, length=ref.length, entries=entries).clip()
+    if content_hash(clip.members) != ref.content_sha256:
+        raise changed
+    return clip
+
+
+def _explained(error: ShardError, shard: str) -> ShardError:
+    hint = ""
+    if error.reason == FailureReason.UNREADABLE_SHARD and storage.read_range(shard, 0, 4).startswith((_GZIP, _ZSTD)):
+        hint = "; it is compressed: decompress it first"
+    return ShardError(f"{shard}: {error}{hint}", reason=error.reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardSummary:
+    """What is in a shard.
+
+    Attributes:
+        clips: good samples.
+        nbytes: size of the shard.
+        suffixes: (suffix, members, bytes), most frequent first.
+        bad: what cannot be worked on.
+        first_keys: of the first clips.
+        loose: names of the entries that belong to no sample, at most 20.
+    """
+
+    shard: str
+    clips: int
+    nbytes: int
+    suffixes: tuple[tuple[str, int, int], ...]
+    bad: tuple[BadSample, ...]
+    first_keys: tuple[str, ...]
+    loose: tuple[str, ...] = ()
+
+
+def inspect_shard(shard: str, limits: ShardLimits = DEFAULT_LIMITS, *, keys: int = 10) -> ShardSummary:
+    """What is in a shard. Raises OSError."""
+    counts: Counter[str] = Counter()
+    nbytes: Counter[str] = Counter()
+    clips, first, bad, loose = 0, list[str](), list[BadSample](), list[str]()
+    for item in iter_samples(shard, limits):
+        match item:
+            case Sample():
+                clips += 1
+                first += [item.key] if len(first) < keys else []
+                for member in item.clip().members:
+                    counts[member.suffix] += 1
+                    nbytes[member.suffix] += len(member.data)
+            case BadSample():
+                bad.append(item)
+            case Loose(entry=entry):
+                loose += [entry.name] if len(loose) < 20 else []
+    suffixes = tuple((suffix, count, nbytes[suffix]) for suffix, count in counts.most_common())
+    return ShardSummary(
+        shard=shard,
+        clips=clips,
+        nbytes=storage.size(shard),
+        suffixes=suffixes,
+        bad=tuple(bad),
+        first_keys=tuple(first),
+        loose=tuple(loose),
+    )
+
+
+def safe_key(key: str, shard: str, index: int) -> str:
+    """The key itself, or, where it cannot be trusted as part of a name, one made of the shard's name and the index."""
+    if unsafe_name(key) is None and split_name(key + ".x") == (key, "x") and not _META.match(key):
+        return key
+    return f"{shard_stem(shard)}-sample-{index:06d}"
