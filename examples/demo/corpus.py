@@ -1,0 +1,57 @@
+"""Which clips the demo is made of."""
+
+from __future__ import annotations
+
+from scenes import Scene
+
+FILM = "video/bigbuckbunny.mp4"
+
+
+def _object(key: str, path: str, seconds: float = 6.0) -> Scene:
+    return Scene(key=key, kind="object", picture=f"stamps/{path}.png", sound=f"stamps/{path}.ogg", seconds=seconds)
+
+
+def _speech(key: str, sound: str, picture: str, *, still: bool = False) -> Scene:
+    kind = "still" if still else "speech"
+    return Scene(key=key, kind=kind, picture=f"stamps/{picture}.png", sound=f"speech/{sound}.g722", seconds=7.0)
+
+
+def _film(key: str, start: float, seconds: float = 3.0) -> Scene:
+    return Scene(key=key, kind="film", picture=FILM, sound=FILM, start=start, seconds=seconds)
+
+
+SCENES: tuple[Scene, ...] = (
+    _object("dog", "animals/mammals/dogs/dog"),
+    _object("gander", "animals/birds/gander"),
+    _object("rooster", "animals/birds/rooster"),
+    _object("cow", "animals/mammals/bovines/cow"),
+    _object("duck", "animals/birds/duck"),
+    _object("turkey", "animals/birds/turkey"),
+    _film("bunny-meadow", 0.0),
+    _object("cello", "hobbies/music/string/cello", 8.0),
+    _speech("speech-camera", "vm-options", "hobbies/camera_35mm"),
+    _object("elephant", "animals/mammals/elephant"),
+    _object("ram", "animals/mammals/bovines/ram"),
+    _object("tiger", "animals/mammals/cats/tiger", 8.0),
+    _object("lion", "animals/mammals/cats/lion"),
+    _object("hammer", "household/tools/hammer"),
+    _object("chimp", "animals/mammals/apes/chimp"),
+    _speech("speech-lander", "conf-usermenu", "space/apollo_lander"),
+    _object("violin", "hobbies/music/string/violin", 8.0),
+    _object("seagull", "animals/birds/seagull", 8.0),
+    _film("bunny-hill", 1.1),
+    _object("donkey", "animals/mammals/equines/donkey", 8.0),
+    _object("drumkit", "hobbies/music/percussion/drumkit", 8.0),
+    _object("owl", "animals/birds/owl"),
+    _object("firetruck", "vehicles/emergency/firetruck", 8.0),
+    _film("bunny-tree", 2.3),
+    _object("frog", "animals/amphibians/frog"),
+    _object("sea-lion", "animals/mammals/aquatic/sea_lion"),
+    _speech("speech-still", "demo-congrats", "animals/birds/penguin", still=True),
+    _object("pig", "animals/mammals/pig"),
+    _object("crow", "animals/birds/crow"),
+    _object("horse", "animals/mammals/equines/horse"),
+    _object("hen", "animals/birds/hen"),
+    _speech("speech-koala", "vm-msginstruct", "animals/marsupials/koala"),
+    _object("gorilla", "animals/mammals/apes/gorilla"),
+)
