@@ -1,0 +1,28 @@
+"""Media containers through PyAV: probe, decode, remux. Video is never encoded.
+
+One place to import from; the work is in `demux`, `sound`, `picture`, `audio_codec` and `remux`.
+"""
+
+from __future__ import annotations
+
+from avagent.io.audio_codec import AUDIO_CODECS
+from avagent.io.demux import DEFAULT_LIMITS, MediaLimits, probe
+from avagent.io.picture import Picture, decode_images, decode_motion, decode_picture, keyframe_count, sample_frames
+from avagent.io.remux import encode_audio, remux
+from avagent.io.sound import decode_audio
+
+__all__ = [
+    "AUDIO_CODECS",
+    "DEFAULT_LIMITS",
+    "MediaLimits",
+    "Picture",
+    "decode_audio",
+    "decode_images",
+    "decode_motion",
+    "decode_picture",
+    "encode_audio",
+    "keyframe_count",
+    "probe",
+    "remux",
+    "sample_frames",
+]

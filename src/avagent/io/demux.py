@@ -1,0 +1,201 @@
+"""Open media from memory, within limits, and say what is in it. Nothing is decoded here."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
+
+from avagent.core.errors import FailureReason, MediaError
+from avagent.core.media import StreamInfo
+
+# Playlist and script demuxers (hls, concat, ...) would let a member of a shard open files and addresses of its choice.
+_FORMATS = (
+    "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,ogg,wav,w64,aiff,flac,mp3,aac,ac3,eac3,caf,"
+    "png_pipe,jpeg_pipe,mjpeg,image2pipe"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaLimits:
+    """What a member may declare or decode to before it is refused.
+
+    Attributes:
+        max_duration: in s.
+        max_side: width or height in pixels.
+        max_pixels: width times height.
+        max_channels: audio channels.
+        max_rate: audio sampling rate in Hz.
+        max_streams: streams in one container.
+        max_audio_bytes: size of the decoded sound in bytes (float32).
+        max_damaged: share of a stream's packets that may fail to decode, in [0, 1]; one packet always may.
+    """
+
+    max_duration: float = 7200.0
+    max_side: int = 16384
+    max_pixels: int = 1 << 26
+    max_channels: int = 32
+    max_rate: int = 384_000
+    max_streams: int = 64
+    max_audio_bytes: int = 4 << 30
+    max_damaged: float = 0.02
+
+
+DEFAULT_LIMITS = MediaLimits()
+
+
+def corrupt(message: str) -> MediaError:
+    """The error for media that cannot be decoded."""
+    return MediaError(f"{message}; replace the member or drop the clip", reason=FailureReason.CORRUPT_MEDIA)
+
+
+def unsupported(message: str) -> MediaError:
+    """The error for media of a kind that is not handled."""
+    return MediaError(message, reason=FailureReason.UNSUPPORTED_MEDIA)
+
+
+def over_limit(message: str) -> MediaError:
+    """The error for media beyond :class:`MediaLimits`."""
+    return MediaError(
+        f"{message}; cut the clip, or raise the limit if it is meant to be so", reason=FailureReason.LIMIT_EXCEEDED
+    )
+
+
+@contextmanager
+def open_media(data: bytes, limits: MediaLimits = DEFAULT_LIMITS) -> Iterator[InputContainer]:
+    """A container opened for reading; errors of FFmpeg inside the block become :class:`MediaError`.
+
+    Raises:
+        MediaError: zero bytes, not a media file, broken headers or packets, declared values beyond the limits.
+    """
+    if not data:
+        raise corrupt("the media member has zero bytes")
+    try:
+        container = av.open(
+            io.BytesIO(data),
+            mode="r",
+            container_options={"format_whitelist": _FORMATS},
+            metadata_errors="surrogateescape",
+        )
+    except (av.FFmpegError, ValueError) as error:
+        raise corrupt(f"cannot open the media member ({len(data)} bytes): {_reason(error)}") from error
+    with container:
+        _check_limits(container, limits)
+        try:
+            yield container
+        except av.FFmpegError as error:
+            raise corrupt(f"cannot decode the {container.format.name} member: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _check_limits(container: InputContainer, limits: MediaLimits) -> None:
+    if len(container.streams) > limits.max_streams:
+        raise over_limit(f"the member declares {len(container.streams)} streams, the limit is {limits.max_streams}")
+    if container.duration is not None and container.duration / 1e6 > limits.max_duration:
+        raise over_limit(
+            f"the member declares {container.duration / 1e6:.0f} s, the limit is {limits.max_duration:.0f} s"
+        )
+    for video in container.streams.video:
+        context = video.codec_context
+        width, height = (context.width, context.height) if context is not None else (0, 0)
+        if max(width, height) > limits.max_side or width * height > limits.max_pixels:
+            raise over_limit(
+                f"the member declares pictures of {width}x{height}, the limits are"
+                f" {limits.max_side} a side and {limits.max_pixels} pixels"
+            )
+    for audio in container.streams.audio:
+        context = audio.codec_context
+        if context is None:
+            continue
+        if context.layout.nb_channels > limits.max_channels or context.sample_rate > limits.max_rate:
+            raise over_limit(
+                f"the member declares {context.layout.nb_channels} channels at {context.sample_rate} Hz, the limits are"
+                f" {limits.max_channels} channels and {limits.max_rate} Hz"
+            )
+
+
+def audio_stream(container: InputContainer) -> AudioStream | None:
+    """The sound that a player would choose; None: there is none.
+
+    Raises:
+        MediaError: no decoder for it.
+    """
+    stream = container.streams.best("audio")
+    if stream is None:
+        stream = next(iter(container.streams.audio), None)
+    if stream is None:
+        return None
+    if stream.codec_context is None:
+        raise unsupported("the sound is coded in a format that this FFmpeg build cannot decode; transcode the clip")
+    return stream if isinstance(stream, AudioStream) else None
+
+
+def video_stream(container: InputContainer) -> VideoStream | None:
+    """The moving picture that a player would choose; None: there is none. Cover art does not count.
+
+    Raises:
+        MediaError: no decoder for it.
+    """
+    candidates = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not candidates:
+        return None
+    best = container.streams.best("video")
+    stream = next((s for s in candidates if best is not None and s.index == best.index), candidates[0])
+    if stream.codec_context is None:
+        raise unsupported("the picture is coded in a format that this FFmpeg build cannot decode; transcode the clip")
+    return stream
+
+
+def seconds(value: int | None, time_base: Fraction | None) -> float | None:
+    """A timestamp in s."""
+    return None if value is None or time_base is None else float(value * time_base)
+
+
+def start_of(stream: Stream | None) -> float:
+    """First presentation time in s, 0 where the container does not tell."""
+    return 0.0 if stream is None else seconds(stream.start_time, stream.time_base) or 0.0
+
+
+def _duration_of(stream: Stream, container: InputContainer) -> float | None:
+    known = seconds(stream.duration, stream.time_base)
+    if known is None and container.duration is not None:
+        # Matroska declares one duration for all streams, counted from 0.
+        known = container.duration / 1e6 - max(start_of(stream) - (container.start_time or 0) / 1e6, 0.0)
+    return known
+
+
+def probe(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> StreamInfo:
+    """What the container declares, without decoding.
+
+    Raises:
+        MediaError: see :func:`open_media`.
+    """
+    with open_media(data, limits) as container:
+        audio, video = audio_stream(container), video_stream(container)
+        rate = None if video is None else video.average_rate
+        return StreamInfo(
+            has_audio=audio is not None,
+            has_video=video is not None,
+            audio_duration=None if audio is None else _duration_of(audio, container),
+            video_duration=None if video is None else _duration_of(video, container),
+            audio_start=start_of(audio),
+            video_start=start_of(video),
+            audio_codec=None if audio is None else audio.codec_context.name,
+            video_codec=None if video is None else video.codec_context.name,
+            rate=None if audio is None else audio.codec_context.sample_rate,
+            channels=None if audio is None else audio.codec_context.layout.nb_channels,
+            width=None if video is None else video.codec_context.width,
+            height=None if video is None else video.codec_context.height,
+            frame_rate=None if rate is None else float(rate),
+        )

@@ -1,0 +1,254 @@
+"""Pictures and motion of a container; pictures from separate image members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from avagent.core.media import ByteArray, Frames, Motion
+from avagent.dsp.motion import motion_energy
+from avagent.io.demux import (
+    DEFAULT_LIMITS,
+    MediaLimits,
+    audio_stream,
+    corrupt,
+    open_media,
+    over_limit,
+    start_of,
+    video_stream,
+)
+
+_MOTION_WIDTH = 96
+"""Width in pixels of the grey pictures that motion is measured on: a moving hand is left, grain and noise are not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What one decoding pass over a moving picture gives."""
+
+    frames: Frames
+    motion: Motion | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    """The packets of a moving picture, and the moment that counts as 0."""
+
+    stream: VideoStream
+    packets: list[Packet]
+    origin: float
+
+    def time_of(self, frame: VideoFrame, index: int) -> float:
+        """Presentation time in s; counted by the average rate where the container gives no timestamps."""
+        if frame.pts is not None and frame.time_base is not None:
+            return float(frame.pts * frame.time_base) - self.origin
+        return index / float(self.stream.average_rate or 25)
+
+
+def sample_frames(
+    data: bytes,
+    count: int = 8,
+    *,
+    exact: bool = False,
+    max_side: int = 360,
+    origin: float | None = None,
+    limits: MediaLimits = DEFAULT_LIMITS,
+) -> Frames | None:
+    """At most `count` pictures spread over the clip, scaled to at most `max_side` pixels; None: no moving picture.
+
+    Only keyframes are decoded, so that a clip with few of them gives fewer pictures; `exact` decodes everything and gives
+    pictures at evenly spread times. Times are in s from the first sample of the sound (from the first picture where there
+    is no sound), so that a picture at t belongs to sample t x rate; `origin` (in s on the container's clock) replaces that.
+
+    Raises:
+        MediaError: see :func:`avagent.io.demux.open_media`; no picture of the stream can be decoded.
+    """
+    if exact:
+        picture = decode_picture(data, count, max_side=max_side, origin=origin, limits=limits)
+        return None if picture is None else picture.frames
+    with open_media(data, limits) as container:
+        track = _read(container, origin)
+        if track is None:
+            return None
+        keys = _spread([p for p in track.packets if p.is_keyframe] or track.packets[:1], count)
+        return _stack(list(_decode_alone(track, keys, limits)), max_side)
+
+
+def keyframe_count(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> int:
+    """Keyframes of the moving picture, counted without decoding; 0: no moving picture.
+
+    Raises:
+        MediaError: see :func:`avagent.io.demux.open_media`.
+    """
+    with open_media(data, limits) as container:
+        track = _read(container, 0.0)
+        return 0 if track is None else sum(p.is_keyframe for p in track.packets)
+
+
+def decode_motion(data: bytes, *, origin: float | None = None, limits: MediaLimits = DEFAULT_LIMITS) -> Motion | None:
+    """Motion energy of every picture; None: fewer than two pictures. Times as in :func:`sample_frames`.
+
+    Raises:
+        MediaError: as :func:`sample_frames`.
+    """
+    with open_media(data, limits) as container:
+        track = _read(container, origin)
+        if track is None:
+            return None
+        return _motion((_grey(frame), time) for frame, time in _decode_all(track, limits))
+
+
+def decode_picture(
+    data: bytes,
+    count: int = 8,
+    *,
+    max_side: int = 360,
+    origin: float | None = None,
+    limits: MediaLimits = DEFAULT_LIMITS,
+) -> Picture | None:
+    """Evenly spread pictures and the motion energy from one full decoding pass; None: no moving picture.
+
+    Raises:
+        MediaError: as :func:`sample_frames`.
+    """
+    with open_media(data, limits) as container:
+        track = _read(container, origin)
+        if track is None:
+            return None
+        wanted = {p.pts for p in _spread(track.packets, count)}
+        by_index = None in wanted
+        step = max(len(track.packets) / count, 1.0)
+        kept: list[tuple[VideoFrame, float]] = []
+
+        def grey() -> Iterator[tuple[ByteArray, float]]:
+            for index, (frame, time) in enumerate(_decode_all(track, limits)):
+                if (index >= len(kept) * step) if by_index else (frame.pts in wanted):
+                    kept.append((frame, time))
+                yield _grey(frame), time
+
+        motion = _motion(grey())
+        return Picture(frames=_stack(kept[:count], max_side), motion=motion)
+
+
+def decode_images(
+    images: Sequence[bytes],
+    *,
+    duration: float | None = None,
+    max_side: int = 360,
+    limits: MediaLimits = DEFAULT_LIMITS,
+) -> Frames | None:
+    """Separate pictures (jpg, png) as frames of the first one's size; transparent ones on white. None: no images.
+
+    Nothing tells when separate pictures were taken: they are spread evenly over `duration` in s, or all at 0 without it.
+
+    Raises:
+        MediaError: a picture that cannot be decoded or is beyond the limits.
+    """
+    decoded: list[tuple[VideoFrame, float]] = []
+    for index, data in enumerate(images):
+        with open_media(data, limits) as container:
+            frame = next(iter(container.decode(video=0)), None) if container.streams.video else None
+            if frame is None:
+                raise corrupt(f"image member {index} holds no picture")
+            decoded.append((frame, (index + 0.5) / len(images) * (duration or 0.0)))
+    return _stack(decoded, max_side) if decoded else None
+
+
+def _read(container: InputContainer, origin: float | None) -> _Track | None:
+    stream = video_stream(container)
+    if stream is None:
+        return None
+    packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
+    if not packets:
+        raise corrupt("the member declares a video stream, but holds no packet of it: it is empty or truncated")
+    if origin is None:
+        origin = start_of(audio_stream(container) or stream)
+    return _Track(stream, packets, origin)
+
+
+def _spread(packets: list[Packet], count: int) -> list[Packet]:
+    """At most `count` of the packets, nearest to the middles of as many equal stretches of time."""
+    if len(packets) <= count:
+        return packets
+    ordered = sorted(packets, key=_clock)
+    clock = np.array([_clock(p) for p in ordered], np.float64)
+    targets = clock[0] + (np.arange(count) + 0.5) / count * (clock[-1] - clock[0])
+    picked = sorted({int(np.abs(clock - t).argmin()) for t in targets})
+    return [ordered[i] for i in picked]
+
+
+def _clock(packet: Packet) -> int:
+    return packet.pts if packet.pts is not None else packet.dts or 0
+
+
+def _decode_alone(track: _Track, keys: list[Packet], limits: MediaLimits) -> Iterator[tuple[VideoFrame, float]]:
+    """Decode keyframes one by one."""
+    context = track.stream.codec_context
+    for index, packet in enumerate(keys):
+        try:
+            decoded = [*context.decode(packet), *context.decode(None)]
+        except av.InvalidDataError:
+            decoded = []
+        context.flush_buffers()
+        for frame in decoded[:1]:
+            _check_size(frame, limits)
+            yield frame, track.time_of(frame, index)
+
+
+def _decode_all(track: _Track, limits: MediaLimits) -> Iterator[tuple[VideoFrame, float]]:
+    context = track.stream.codec_context
+    context.thread_type = "AUTO"
+    damaged = index = 0
+    for packet in (*track.packets, None):
+        try:
+            decoded = context.decode(packet)
+        except av.InvalidDataError:
+            damaged += 1
+            continue
+        for frame in decoded:
+            _check_size(frame, limits)
+            yield frame, track.time_of(frame, index)
+            index += 1
+    if damaged > max(1, limits.max_damaged * len(track.packets)):
+        raise corrupt(f"{damaged} of {len(track.packets)} packets of the picture cannot be decoded")
+
+
+def _check_size(frame: VideoFrame, limits: MediaLimits) -> None:
+    if max(frame.width, frame.height) > limits.max_side or frame.width * frame.height > limits.max_pixels:
+        raise over_limit(f"a picture of {frame.width}x{frame.height} is beyond the limit of {limits.max_pixels} pixels")
+
+
+def _grey(frame: VideoFrame) -> ByteArray:
+    height = max(2, round(frame.height * _MOTION_WIDTH / frame.width / 2) * 2)
+    return frame.reformat(width=_MOTION_WIDTH, height=height, format="gray", interpolation="AREA").to_ndarray()
+
+
+def _motion(grey: Iterator[tuple[ByteArray, float]]) -> Motion | None:
+    motion = motion_energy(grey)
+    return motion if motion.energy.size > 1 else None
+
+
+def _stack(pictures: list[tuple[VideoFrame, float]], max_side: int) -> Frames:
+    """RGB pictures of one size: that of the first, at most `max_side` pixels a side."""
+    if not pictures:
+        raise corrupt("no picture of the video stream can be decoded")
+    first = pictures[0][0]
+    scale = min(1.0, max_side / max(first.width, first.height))
+    width, height = max(1, round(first.width * scale)), max(1, round(first.height * scale))
+    pixels = np.stack([_rgb(frame, width, height) for frame, _ in pictures])
+    return Frames(pixels, np.array([time for _, time in pictures], np.float64))
+
+
+def _rgb(frame: VideoFrame, width: int, height: int) -> ByteArray:
+    if not any(c.is_alpha for c in frame.format.components):
+        return frame.reformat(width=width, height=height, format="rgb24", interpolation="AREA").to_ndarray()
+    rgba = frame.reformat(width=width, height=height, format="rgba", interpolation="AREA").to_ndarray()
+    alpha = rgba[..., 3:].astype(np.float32) / 255.0
+    return np.round(rgba[..., :3] * alpha + 255.0 * (1.0 - alpha)).astype(np.uint8)

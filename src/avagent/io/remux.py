@@ -1,0 +1,282 @@
+"""Write a container again with other sound: everything else is copied packet by packet, nothing else is encoded."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from avagent.core.errors import FailureReason, MediaError, ParameterError, Stage
+from avagent.core.media import Waveform
+from avagent.io.audio_codec import Encoding, Source, choose_encoding, configure, encode_frames
+from avagent.io.demux import (
+    DEFAULT_LIMITS,
+    MediaLimits,
+    audio_stream,
+    open_media,
+    start_of,
+    video_stream,
+)
+
+_SUFFIX_MUXERS: Mapping[str, str] = {"wav": "wav", "flac": "flac", "mp3": "mp3", "ogg": "ogg", "m4a": "ipod"}
+_MOV_MUXERS = ("mp4", "mov", "ipod", "3gp")
+_KEEPS_START = (*_MOV_MUXERS, "matroska", "webm")
+"""Containers with a clock of their own: sound may start later than 0."""
+_NOT_CARRIED = ("major_brand", "minor_version", "compatible_brands")
+"""Metadata that the demuxer reports, but that describes the file that was read."""
+_ENCODER_TAGS = ("encoder", "BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES")
+"""Stream metadata that describes the sound that is replaced; also with a language behind it, and `_STATISTICS_...`."""
+
+
+def remux(
+    data: bytes, waveform: Waveform, *, audio_codec: str = "source", limits: MediaLimits = DEFAULT_LIMITS
+) -> bytes:
+    """The container with its sound replaced.
+
+    Video packets, their timestamps and flags stay bit-identical (checked here); subtitles, data, chapters and metadata are
+    carried where the muxer can write them. The new sound starts where the old one did, with encoder delay compensated.
+    The same input gives the same bytes.
+
+    Args:
+        data: mp4, mov, m4a, mkv or webm.
+        waveform: the new sound.
+        audio_codec: see :mod:`avagent.io.audio_codec`.
+        limits: for reading.
+
+    Raises:
+        MediaError: unreadable input, a container that cannot be written, a result that is not as promised.
+        ParameterError: an `audio_codec` that is not known.
+    """
+    with open_media(data, limits) as container:
+        muxer = _muxer_of(container, data)
+        result = _write(container, muxer, waveform, audio_codec)
+    _check_copied(data, result, limits)
+    return result
+
+
+def encode_audio(
+    waveform: Waveform,
+    suffix: str,
+    like: bytes | None = None,
+    *,
+    audio_codec: str = "source",
+    limits: MediaLimits = DEFAULT_LIMITS,
+) -> bytes:
+    """A separate audio member.
+
+    Args:
+        waveform: the sound.
+        suffix: `wav`, `flac`, `mp3`, `ogg` or `m4a`.
+        like: the member that is replaced: its codec, bit depth, bit rate, tags and cover art are kept where possible.
+        audio_codec: see :mod:`avagent.io.audio_codec`.
+        limits: for reading `like`.
+
+    Raises:
+        ParameterError: an unknown suffix or codec.
+        MediaError: as :func:`remux`.
+    """
+    muxer = _SUFFIX_MUXERS.get(suffix.lower())
+    if muxer is None:
+        raise ParameterError(f"cannot write a .{suffix} member; known suffixes: {', '.join(_SUFFIX_MUXERS)}")
+    if like is None:
+        return _write(None, muxer, waveform, audio_codec)
+    with open_media(like, limits) as container:
+        return _write(container, muxer, waveform, audio_codec)
+
+
+def _muxer_of(container: InputContainer, data: bytes) -> str:
+    """The muxer that writes what the demuxer read."""
+    name = container.format.name
+    if name.startswith("mov"):
+        brand = container.metadata.get("major_brand", "")
+        if brand.startswith("qt"):
+            return "mov"
+        if brand.startswith(("M4A", "M4B")):
+            return "ipod"
+        return "3gp" if brand.startswith("3g") else "mp4"
+    if name.startswith("matroska"):
+        # EBML DocType (element 0x4282), RFC 8794 section 11.2.4: in the first header of the file.
+        return "webm" if b"\x42\x82\x84webm" in data[:128] else "matroska"
+    if name in _SUFFIX_MUXERS.values():
+        return name
+    raise MediaError(
+        f"cannot write a {name} container again; convert the clip to mp4, mov, mkv or webm",
+        reason=FailureReason.UNSUPPORTED_MEDIA,
+        stage=Stage.WRITE,
+    )
+
+
+def _write(container: InputContainer | None, muxer: str, waveform: Waveform, audio_codec: str) -> bytes:
+    old = None if container is None else audio_stream(container)
+    packets = [] if container is None else [p for p in container.demux() if p.size]
+    source = _source(old, packets)
+    start = start_of(old) if muxer in _KEEPS_START else 0.0
+    encoding = choose_encoding(muxer, audio_codec, waveform, source)
+    buffer = io.BytesIO()
+    try:
+        with av.open(
+            buffer,
+            mode="w",
+            format=muxer,
+            container_options=_muxer_options(container, muxer, encoding),
+            metadata_errors="surrogateescape",
+        ) as output:
+            writer = _Writer(output, container, old, encoding)
+            writer.run(packets, waveform, start)
+    except (av.FFmpegError, ValueError) as error:
+        raise MediaError(
+            f"cannot write the {muxer} container with {encoding.encoder} sound: {error};"
+            " choose another audio codec that the container can hold",
+            reason=FailureReason.WRITE_FAILED,
+            stage=Stage.WRITE,
+        ) from error
+    return buffer.getvalue()
+
+
+def _muxer_options(container: InputContainer | None, muxer: str, encoding: Encoding) -> dict[str, str]:
+    options = {"fflags": "+bitexact"}
+    if muxer in _MOV_MUXERS:
+        # Edit lists count in the movie's clock: at 1 ms they would move the sound by up to 48 samples.
+        options["movie_timescale"] = str(encoding.rate)
+        video = None if container is None else video_stream(container)
+        if video is not None and video.time_base is not None:
+            options["video_track_timescale"] = str(video.time_base.denominator)
+    return options
+
+
+def _source(stream: AudioStream | None, packets: list[Packet]) -> Source:
+    if stream is None:
+        return Source()
+    own = [p for p in packets if p.stream_index == stream.index]
+    ticks = sum(p.duration or 0 for p in own)
+    seconds = float(ticks * stream.time_base) if stream.time_base is not None else 0.0
+    measured = round(sum(p.size for p in own) * 8 / seconds) if seconds > 0 else None
+    context = stream.codec_context
+    integer = context.format is not None and context.format.name.rstrip("p") in ("u8", "s16", "s32")
+    return Source(
+        codec=context.name,
+        bit_rate=measured or context.bit_rate,
+        bits=context.format.bits if integer else None,
+        layout=context.layout.name,
+    )
+
+
+@dataclass(slots=True)
+class _Writer:
+    """One output container on its way."""
+
+    output: OutputContainer
+    container: InputContainer | None
+    old: AudioStream | None
+    encoding: Encoding
+
+    def run(self, packets: list[Packet], waveform: Waveform, start: float) -> None:
+        copies, sound = self._add_streams()
+        self._add_metadata()
+        encoded = self._encode(sound, waveform, start)
+        others = [p for p in packets if p.stream_index in copies]
+        position = 0
+        for packet in others:
+            time = _time(packet)
+            while position < len(encoded) and _time(encoded[position]) <= time:
+                self.output.mux(encoded[position])
+                position += 1
+            packet.stream = copies[packet.stream_index]
+            self.output.mux(packet)
+        for packet in encoded[position:]:
+            self.output.mux(packet)
+
+    def _add_streams(self) -> tuple[dict[int, Stream], AudioStream]:
+        copies: dict[int, Stream] = {}
+        sound: AudioStream | None = None
+        for stream in self.container.streams if self.container is not None else ():
+            if self.old is not None and stream.index == self.old.index:
+                sound = self._add_sound()
+                sound.metadata.update({k: v for k, v in stream.metadata.items() if not _describes_encoding(k)})
+                sound.disposition = stream.disposition
+            elif (copy := self._copy(stream)) is not None:
+                copies[stream.index] = copy
+        return copies, sound or self._add_sound()
+
+    def _add_sound(self) -> AudioStream:
+        stream = self.output.add_stream(self.encoding.encoder, rate=self.encoding.rate)
+        if not isinstance(stream, AudioStream) or not isinstance(stream.codec_context, AudioCodecContext):
+            raise ValueError(f"{self.encoding.encoder} is not an audio encoder")
+        configure(stream.codec_context, self.encoding)
+        stream.time_base = Fraction(1, self.encoding.rate)
+        return stream
+
+    def _copy(self, stream: Stream) -> Stream | None:
+        try:
+            copy = self.output.add_stream_from_template(stream, opaque=True)
+        except ValueError:
+            if stream.type in ("video", "audio"):
+                raise
+            return None
+        if stream.codec_context is not None:
+            copy.codec_context.codec_tag = stream.codec_context.codec_tag
+        copy.metadata.update(stream.metadata)
+        copy.disposition = stream.disposition
+        return copy
+
+    def _add_metadata(self) -> None:
+        if self.container is None:
+            return
+        for key, value in self.container.metadata.items():
+            if key not in _NOT_CARRIED:
+                self.output.metadata[key] = value
+        chapters = self.container.chapters()
+        if chapters:
+            self.output.set_chapters(chapters)
+
+    def _encode(self, stream: AudioStream, waveform: Waveform, start: float) -> list[Packet]:
+        stream.codec_context.open()
+        packets: list[Packet] = []
+        for frame in encode_frames(waveform, self.encoding, stream.codec_context.frame_size or 0, start):
+            packets += stream.encode(frame)
+        packets += stream.encode(None)
+        return packets
+
+
+def _describes_encoding(key: str) -> bool:
+    return key.startswith("_STATISTICS") or key.split("-")[0] in _ENCODER_TAGS
+
+
+def _time(packet: Packet) -> Fraction:
+    ticks = packet.dts if packet.dts is not None else packet.pts
+    return Fraction(ticks or 0) * packet.time_base
+
+
+def _check_copied(data: bytes, result: bytes, limits: MediaLimits) -> None:
+    """Raise unless every video packet is there with its bytes, timestamps and flags."""
+    before, after = _video_packets(data, limits), _video_packets(result, limits)
+    if before != after:
+        first = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(after))
+        raise MediaError(
+            f"the container cannot be written without changing its video stream (packet {first} of {len(before)} differs);"
+            " the clip is left as it is: convert it to a plain mp4 or mkv first",
+            reason=FailureReason.WRITE_FAILED,
+            stage=Stage.WRITE,
+        )
+
+
+def _video_packets(data: bytes, limits: MediaLimits) -> list[tuple[int, Fraction | None, Fraction | None, bool]]:
+    with open_media(data, limits) as container:
+        return [
+            (
+                hash(bytes(p)),
+                None if p.pts is None else p.pts * p.time_base,
+                None if p.dts is None else p.dts * p.time_base,
+                p.is_keyframe,
+            )
+            for p in container.demux(video=tuple(range(len(container.streams.video))))
+            if p.size
+        ]
