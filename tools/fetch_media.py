@@ -171,7 +171,9 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"media: {len(still)} of {len(manifest)} files are MISSING from {folder}:", file=sys.stderr)
     for fault in faults:
         print(f"  {fault}", file=sys.stderr)
-    print("  stamps/ and speech/ need a Debian-like system with apt-get and dpkg-deb, video/ needs pip.", file=sys.stderr)
+    print(
+        "  stamps/ and speech/ need a Debian-like system with apt-get and dpkg-deb, video/ needs pip.", file=sys.stderr
+    )
     print("  On another system, copy the folder from one that has it, then run this again.", file=sys.stderr)
     return 1
 

@@ -16,6 +16,7 @@ import sys
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def write_shard(path: Path, clips: Sequence[Built]) -> None:
 def split(scenes: Sequence[Scene], parts: int) -> Iterator[Sequence[Scene]]:
     """Consecutive runs of nearly equal length."""
     edges = [round(len(scenes) * n / parts) for n in range(parts + 1)]
-    yield from (scenes[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b)
+    yield from (scenes[a:b] for a, b in pairwise(edges) if a < b)
 
 
 def build_corpus(target: Path, media: Path, scenes: Sequence[Scene]) -> None:
