@@ -1,0 +1,89 @@
+"""Everything that is measured about a clip's sound, in one pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from avagent.core.errors import ParameterError
+from avagent.core.facts import Estimate, Facts, NoiseColour
+from avagent.core.media import Motion, StreamInfo, Waveform
+from avagent.dsp.bs1770 import gated_loudness, true_peak_dbtp
+from avagent.dsp.clipping import clipping_ratio
+from avagent.dsp.dropouts import Gap, find_dropouts
+from avagent.dsp.hum_detect import detect_hum
+from avagent.dsp.lag import lag_profile
+from avagent.dsp.onset import onset_strength
+from avagent.dsp.snr import noise_floor
+from avagent.dsp.spectrum import Spectrogram, bandwidth_hz, spectrogram
+
+_MUTED_PEAK = 10.0 ** (-70.0 / 20.0)
+
+
+def measure(waveform: Waveform, *, motion: Motion | None = None, streams: StreamInfo | None = None) -> Facts:
+    """Measure a clip's sound, blind.
+
+    Args:
+        waveform: finite samples; any rate, number of channels and length, also none.
+        motion: of its picture, for the lag.
+        streams: what its container declares, for the mismatch of durations.
+
+    Raises:
+        ParameterError: NaN or infinite samples.
+    """
+    _refuse_non_finite(waveform)
+    mismatch = None
+    if streams is not None and streams.has_video and streams.video_duration is not None:
+        mismatch = waveform.duration - streams.video_duration
+    base = Facts(duration=waveform.duration, rate=waveform.rate, channels=waveform.channels, duration_mismatch=mismatch)
+    peak = float(np.max(np.abs(waveform.samples), initial=0.0))
+    if peak < _MUTED_PEAK:
+        return replace(base, muted=True, true_peak=true_peak_dbtp(waveform))
+    gaps = find_dropouts(waveform)
+    spectra = spectrogram(waveform)
+    floor = None if spectra is None else noise_floor(spectra, _outside(gaps, spectra, waveform.rate))
+    hum = detect_hum(waveform)
+    lengths = [(gap.stop - gap.start) / waveform.rate for gap in gaps]
+    return replace(
+        base,
+        loudness=gated_loudness(waveform),
+        true_peak=true_peak_dbtp(waveform),
+        snr=None if floor is None else floor.snr,
+        noise_colour=NoiseColour.UNKNOWN if floor is None else floor.colour,
+        stationarity=None if floor is None else floor.stationarity,
+        hum=None if hum is None else Estimate(hum.fundamental_hz, hum.confidence),
+        hum_level=None if hum is None else hum.level_db,
+        gap_count=len(lengths),
+        gap_seconds=float(sum(lengths)),
+        longest_gap=max(lengths, default=0.0),
+        clipping=clipping_ratio(waveform),
+        bandwidth=None if spectra is None else bandwidth_hz(spectra),
+        lag=_lag(waveform, motion),
+    )
+
+
+def _refuse_non_finite(waveform: Waveform) -> None:
+    # A sum is NaN or infinite if any sample is; it can also overflow, so only then every sample is looked at.
+    if not np.isfinite(waveform.samples.sum(dtype=np.float64)):
+        bad = int(np.count_nonzero(~np.isfinite(waveform.samples)))
+        if bad:
+            raise ParameterError(f"{bad} of {waveform.samples.size} samples are NaN or infinite")
+
+
+def _outside(gaps: tuple[Gap, ...], spectra: Spectrogram, rate: int) -> npt.NDArray[np.bool_]:
+    """Frames that no dropout touches: zeros there say nothing about the floor."""
+    kept = np.ones(spectra.times.size, np.bool_)
+    half = 0.5 * spectra.window / rate
+    for gap in gaps:
+        kept &= (spectra.times + half <= gap.start / rate) | (spectra.times - half >= gap.stop / rate)
+    return kept
+
+
+def _lag(waveform: Waveform, motion: Motion | None) -> Estimate | None:
+    if motion is None:
+        return None
+    onset, rate = onset_strength(waveform)
+    found = lag_profile(onset, rate, motion)
+    return None if found is None else Estimate(found.best_lag_ms, found.confidence)
