@@ -22,8 +22,8 @@ def list_shards(source: str) -> list[str]:
 
     Args:
         source: a folder (the `*.tar` directly inside), a glob pattern, a brace pattern (`train-{000000..000009}.tar`),
-            one shard, or a list: `@FILE`, `FILE.txt`, `FILE.list` with one shard or pattern a line (`#` starts a comment;
-            relative to the list's folder), or a wids index (`FILE.json`).
+            one shard, or a list: `@FILE`, `FILE.txt`, `FILE.list` with one shard or pattern a line, relative to the
+            list's folder (`#` starts a comment), or a wids index (`FILE.json`).
 
     Raises:
         UsageError: nothing matched, or the list cannot be read.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import uuid
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import fsspec  # pyright: ignore[reportMissingTypeStubs]
@@ -53,6 +53,17 @@ class AtomicFile:
         self._md5.update(data)
         self._nbytes += len(data)
         return len(data)
+
+    def flush(self) -> None:
+        """Nothing: the file is flushed when it is closed."""
+
+    def close(self) -> None:
+        """Nothing: :func:`atomic_write` closes the file."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether writing is over: that is for :func:`atomic_write` to say."""
+        return False
 
     @property
     def written(self) -> Written:
@@ -153,7 +164,7 @@ def open_read(url: str) -> AbstractContextManager[ByteSource]:
     """Open for reading in one pass, with large read-ahead. Raises OSError, UsageError."""
     fs, path = filesystem(url)
     if is_local(url):
-        return cast("AbstractContextManager[ByteSource]", open(path, "rb", buffering=_COPY_BYTES))
+        return cast("AbstractContextManager[ByteSource]", Path(path).open("rb", buffering=_COPY_BYTES))
     handle = fs.open(path, "rb", block_size=_BLOCK_BYTES, cache_type="readahead")
     return cast("AbstractContextManager[ByteSource]", handle)
 
@@ -161,7 +172,7 @@ def open_read(url: str) -> AbstractContextManager[ByteSource]:
 def read_bytes(url: str) -> bytes:
     """A whole (small) file. Raises OSError."""
     fs, path = filesystem(url)
-    return cast(bytes, fs.cat_file(path))
+    return cast("bytes", fs.cat_file(path))
 
 
 def read_text(url: str) -> str:
@@ -172,7 +183,7 @@ def read_text(url: str) -> str:
 def read_range(url: str, offset: int, length: int) -> bytes:
     """`length` bytes from `offset`; fewer where the file ends before. Raises OSError."""
     fs, path = filesystem(url)
-    return cast(bytes, fs.cat_file(path, start=offset, end=offset + length)) if length else b""
+    return cast("bytes", fs.cat_file(path, start=offset, end=offset + length)) if length else b""
 
 
 def iter_range(url: str, offset: int, length: int) -> Iterator[bytes]:
@@ -236,7 +247,7 @@ def _check_size(fs: Any, path: str, expected: int) -> None:
 
 def _move(fs: Any, source: str, target: str, *, local: bool) -> None:
     if local:
-        os.replace(source, target)
+        Path(source).replace(target)
         return
     fs.cp_file(source, target)
     fs.rm_file(source)

@@ -31,6 +31,7 @@ _FORBIDDEN = {
 _GLOBAL_FORBIDDEN = ("path", "size", "linkpath")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _SKIP_BYTES = 1 << 20
+_MAX_DIGITS = 19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,7 @@ class _Extensions:
 
 
 def unsafe_name(name: str) -> str | None:
-    """Why a member's name cannot be trusted, or None. Names are never used as paths; hostile ones are refused anyway."""
+    """Why a member's name cannot be trusted, or None. Names are never used as paths; hostile ones are refused still."""
     if not name:
         return "an empty name"
     if "\0" in name:
@@ -223,10 +224,10 @@ class _Reader:
         return padded[: info.size]
 
     def _records(self, payload: bytes, at: int) -> Iterator[tuple[str, bytes]]:
-        """PAX records: `LENGTH KEYWORD=VALUE\\n`, the length counting the whole record."""
+        """PAX records: `LENGTH KEYWORD=VALUE` and a newline; the length counts the whole record."""
         while payload and payload[0]:
             digits, space, _ = payload.partition(b" ")
-            length = int(digits) if space and digits.isdigit() and len(digits) < 20 else 0
+            length = int(digits) if space and digits.isdigit() and len(digits) <= _MAX_DIGITS else 0
             record = payload[len(digits) + 1 : length]
             keyword, equals, value = record.partition(b"=")
             if not (equals and value.endswith(b"\n") and length <= len(payload)):
@@ -235,7 +236,7 @@ class _Reader:
             payload = payload[length:]
 
     def _number(self, value: bytes, at: int) -> int:
-        if not (value.isdigit() and len(value) < 20):
+        if not (value.isdigit() and len(value) <= _MAX_DIGITS):
             raise self._broken(at, f"claims a size of {value!r}")
         return int(value)
 
@@ -244,7 +245,7 @@ class _Reader:
         directory = info.type == tarfile.DIRTYPE or (info.type in _REGULAR and raw_name.endswith(b"/"))
         kind = _FORBIDDEN.get(info.type) if not extensions.sparse else "a sparse file"
         size = info.size if extensions.size is None else extensions.size
-        if directory or info.type in _FORBIDDEN and info.type != tarfile.GNUTYPE_SPARSE:
+        if directory or (info.type in _FORBIDDEN and info.type != tarfile.GNUTYPE_SPARSE):
             size = 0
         name = raw_name.decode("utf-8", "backslashreplace")
         defect = self._defect(name, raw_name, kind, size, info.type)

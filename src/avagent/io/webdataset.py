@@ -2,8 +2,8 @@
 
 The rules are those of the `webdataset` package: the first dot of the basename ends the key (folders belong to it), the
 rest is the suffix, in lower case; the members of a sample are adjacent; a suffix appears once in a sample. Entries
-without a key (no dot, a leading dot, folders) and entries named `__*__` belong to no sample; they are kept where a shard is
-rewritten. What breaks a rule is a :class:`BadSample`, so that clips in = good samples + bad samples, always.
+without a key (no dot, a leading dot, folders) and entries named `__*__` belong to no sample; they are kept where a
+shard is rewritten. What breaks a rule is a :class:`BadSample`, so that clips in = good samples + bad samples, always.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from avagent.core.clip import Clip, ClipRef, Member, content_hash
-from avagent.core.errors import ClipError, Failure, FailureReason, ShardError
+from avagent.core.errors import Failure, FailureReason, ShardError
 from avagent.core.state import ClipDecision, Outcome
 from avagent.io import storage
 from avagent.io.tar_reader import (
@@ -29,7 +29,13 @@ from avagent.io.tar_reader import (
 )
 
 _META = re.compile(r"__[^/]*__($|/)")
-_UNCOPYABLE = (FailureReason.UNSAFE_MEMBER, FailureReason.TRUNCATED_SHARD)
+_UNCOPYABLE = (
+    FailureReason.UNSAFE_MEMBER,
+    FailureReason.TRUNCATED_SHARD,
+    FailureReason.UNREADABLE_SHARD,
+    FailureReason.DUPLICATE_KEY,
+    FailureReason.DUPLICATE_MEMBER,
+)
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
@@ -50,7 +56,8 @@ class BadSample:
         shard: URL.
         index: position among all samples of the shard, good or bad.
         offset, length: its bytes in the shard.
-        copyable: whether these are whole tar blocks with harmless names, so that they can be copied as they are.
+        copyable: whether these bytes are whole tar entries with harmless names under a key of their own, so that they
+            can be copied into another shard as they are.
         failure: why.
     """
 
@@ -180,10 +187,13 @@ class _Grouper:
         for entry in gap:
             yield Loose(entry=entry)
 
-    def broken(self, error: ClipError, at: int, total: int) -> BadSample:
+    def broken(self, error: ShardError, at: int, total: int) -> BadSample:
         """The sample under way and all that follows cannot be read."""
         group = self._group or _Group(key=shard_stem(self._shard), offset=at, end=at)
-        return self._bad(group, error.failure(), length=total - group.offset, copyable=False)
+        group.defect = Defect(reason=error.reason, message=str(error))
+        group.end = total
+        group.copyable = False
+        return self._bad(group, group.defect)
 
     def _open(self, key: str, offset: int) -> _Group:
         group = _Group(key=key, offset=offset, end=offset)
@@ -199,11 +209,10 @@ class _Grouper:
         self._gap, self._gap_bytes = [], 0
         group.end = entry.offset + entry.length
         defect = entry.defect or self._rule_broken(group, entry, suffix)
-        if entry.defect is not None and entry.defect.reason in _UNCOPYABLE:
-            group.copyable = False
         if suffix is not None:
             group.suffixes.add(suffix)
         group.defect = group.defect or defect
+        group.copyable = group.copyable and (defect is None or defect.reason not in _UNCOPYABLE)
         if group.defect is not None:
             group.entries.clear()
 
@@ -220,25 +229,30 @@ class _Grouper:
         return None
 
     def _close(self, group: _Group) -> Sample | BadSample:
-        length = group.end - group.offset
         if group.defect is not None:
-            error = ShardError(group.defect.message, reason=group.defect.reason)
-            return self._bad(group, error.failure(), length=length, copyable=group.copyable)
+            return self._bad(group, group.defect)
         sample = Sample(
-            key=group.key, index=self._index, offset=group.offset, length=length, entries=tuple(group.entries)
+            key=group.key,
+            index=self._index,
+            offset=group.offset,
+            length=group.end - group.offset,
+            entries=tuple(group.entries),
         )
         self._index += 1
         return sample
 
-    def _bad(self, group: _Group, failure: Failure, *, length: int, copyable: bool) -> BadSample:
+    def _bad(self, group: _Group, defect: Defect) -> BadSample:
+        whole = defect.reason == FailureReason.UNREADABLE_SHARD
+        where = self._shard if whole else f"clip {group.key!r} of {self._shard}"
+        error = ShardError(f"{where}: {defect.message}", reason=defect.reason)
         bad = BadSample(
             key=group.key,
             shard=self._shard,
             index=self._index,
             offset=group.offset,
-            length=length,
-            copyable=copyable,
-            failure=failure,
+            length=group.end - group.offset,
+            copyable=group.copyable and defect.reason not in _UNCOPYABLE,
+            failure=error.failure(),
         )
         self._index += 1
         return bad
@@ -262,7 +276,7 @@ def iter_samples(shard: str, limits: ShardLimits = DEFAULT_LIMITS) -> Iterator[S
             yield grouper.broken(_explained(error, shard), at, total)
             return
     if total == 0:
-        empty = ShardError(f"{shard}: the file is empty, not a tar archive", reason=FailureReason.UNREADABLE_SHARD)
+        empty = ShardError("the file is empty, not a tar archive", reason=FailureReason.UNREADABLE_SHARD)
         yield grouper.broken(empty, 0, 0)
         return
     yield from grouper.flush()
@@ -327,7 +341,7 @@ def _explained(error: ShardError, shard: str) -> ShardError:
     hint = ""
     if error.reason == FailureReason.UNREADABLE_SHARD and storage.read_range(shard, 0, 4).startswith((_GZIP, _ZSTD)):
         hint = "; it is compressed: decompress it first"
-    return ShardError(f"{shard}: {error}{hint}", reason=error.reason)
+    return ShardError(f"{error}{hint}", reason=error.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,7 +354,7 @@ class ShardSummary:
         suffixes: (suffix, members, bytes), most frequent first.
         bad: what cannot be worked on.
         first_keys: of the first clips.
-        loose: names of the entries that belong to no sample, at most 20.
+        loose: names of the entries that belong to no sample, the first ones.
     """
 
     shard: str
@@ -353,7 +367,7 @@ class ShardSummary:
 
 
 def inspect_shard(shard: str, limits: ShardLimits = DEFAULT_LIMITS, *, keys: int = 10) -> ShardSummary:
-    """What is in a shard. Raises OSError."""
+    """What is in a shard, with at most `keys` names of each sort. Raises OSError."""
     counts: Counter[str] = Counter()
     nbytes: Counter[str] = Counter()
     clips, first, bad, loose = 0, list[str](), list[BadSample](), list[str]()
@@ -368,7 +382,7 @@ def inspect_shard(shard: str, limits: ShardLimits = DEFAULT_LIMITS, *, keys: int
             case BadSample():
                 bad.append(item)
             case Loose(entry=entry):
-                loose += [entry.name] if len(loose) < 20 else []
+                loose += [entry.name] if len(loose) < keys else []
     suffixes = tuple((suffix, count, nbytes[suffix]) for suffix, count in counts.most_common())
     return ShardSummary(
         shard=shard,
@@ -381,8 +395,8 @@ def inspect_shard(shard: str, limits: ShardLimits = DEFAULT_LIMITS, *, keys: int
     )
 
 
-def safe_key(key: str, shard: str, index: int) -> str:
-    """The key itself, or, where it cannot be trusted as part of a name, one made of the shard's name and the index."""
-    if unsafe_name(key) is None and split_name(key + ".x") == (key, "x") and not _META.match(key):
-        return key
-    return f"{shard_stem(shard)}-sample-{index:06d}"
+def safe_key(ref: ClipRef, *, unique: bool = True) -> str:
+    """The clip's key, or, where it is not unique or not to be trusted, one made of the shard's name and the index."""
+    if unique and unsafe_name(ref.key) is None and split_name(ref.key + ".x") == (ref.key, "x"):
+        return ref.key
+    return f"{shard_stem(ref.shard)}-sample-{ref.index:06d}"

@@ -1,0 +1,179 @@
+"""The end of a run: checks, manifest, index, `_SUCCESS`; and whose an output folder is."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from avagent.core.errors import AVAgentError, UsageError
+from avagent.core.state import ClipDecision, Outcome
+from avagent.io import storage
+from avagent.io.manifest import (
+    DECISIONS_FOLDER,
+    MANIFEST_FOLDER,
+    ManifestCounts,
+    decisions_url,
+    manifest_url,
+    write_manifest,
+)
+from avagent.io.records import dump, read_decisions
+from avagent.io.rewrite import ERRORS_FOLDER, ShardReport
+from avagent.io.shards import check_names
+
+INDEX_FILE = "index.json"
+SUCCESS_FILE = "_SUCCESS"
+RUN_FILE = "run.json"
+CLAIM_FILE = "claim.json"
+
+
+def finalize(
+    output: str, reports: Iterable[ShardReport], *, fingerprint: str, run: Mapping[str, Any]
+) -> ManifestCounts:
+    """Check that nothing is missing, then write manifest, `run.json`, index and, at the very end, `_SUCCESS`.
+
+    Args:
+        output: the output folder, with `_manifest/decisions/` of every shard.
+        reports: one a shard.
+        fingerprint: of the configuration.
+        run: for `run.json`; `counts` are added.
+
+    Raises:
+        AVAgentError: a shard is missing or has another size than was written, or counts do not add up.
+        UsageError: two shards have the same name.
+        OSError: storage failed.
+    """
+    ordered = sorted(reports, key=lambda report: report.name)
+    check_names(report.source for report in ordered)
+    for report in ordered:
+        _check_files(output, report)
+    counts = write_manifest(output, ((r.name, _final_decisions(output, r)) for r in ordered), fingerprint=fingerprint)
+    _check_counts(ordered, counts)
+    write_run(output, {**run, "counts": run_counts(ordered, counts)})
+    write_index(output, ordered)
+    remove_temporaries(output)
+    storage.write_bytes(storage.join(output, SUCCESS_FILE), b"")
+    return counts
+
+
+def write_run(output: str, run: Mapping[str, Any]) -> None:
+    """`_manifest/run.json`: keys sorted."""
+    text = json.dumps(json.loads(dump(run)), sort_keys=True, indent=2, ensure_ascii=False)
+    storage.write_bytes(manifest_url(output, RUN_FILE), (text + "\n").encode())
+
+
+def write_index(output: str, reports: Iterable[ShardReport]) -> None:
+    """`index.json`: the refined shards, relative to the folder, for readers of wids indexes (version 1)."""
+    shards = [
+        {"url": r.name, "md5sum": r.md5, "nsamples": r.nsamples, "filesize": r.filesize}
+        for r in sorted(reports, key=lambda report: report.name)
+        if r.url is not None
+    ]
+    index = {"__kind__": "wids-shard-index-v1", "wids_version": 1, "shardlist": shards}
+    storage.write_bytes(storage.join(output, INDEX_FILE), (json.dumps(index, indent=2) + "\n").encode())
+
+
+def run_counts(reports: Iterable[ShardReport], counts: ManifestCounts) -> dict[str, Any]:
+    """The counts of `run.json`."""
+    found = list(reports)
+    return {
+        "shards": sum(r.url is not None for r in found),
+        "clips": counts.clips,
+        "outcomes": {str(outcome): count for outcome, count in counts.outcomes},
+        "rounds": counts.rounds,
+        "clips_in_shards": sum(r.nsamples for r in found),
+        "clips_in_errors": sum(r.errors for r in found),
+    }
+
+
+def claim_output(output: str, fingerprint: str, *, shards: Iterable[str] = (), overwrite: bool = False) -> None:
+    """Make sure that a folder may be written to by this run, and mark it as this run's.
+
+    An empty or absent folder may; so may one that an earlier run with the same fingerprint began (resuming: whole files
+    are replaced by equal ones). With `overwrite`, what another run left there is removed first, and nothing else.
+
+    Args:
+        output: the output folder.
+        fingerprint: of all that decides about the output: configuration and input.
+        shards: the input: none of them may lie in the output folder.
+        overwrite: remove another run's output.
+
+    Raises:
+        UsageError: the folder holds another run, files that no run of AVAgent wrote, or the input.
+    """
+    folder = storage.canonical(output)
+    if inside := next((shard for shard in shards if storage.parent(shard) == folder), None):
+        raise UsageError(f"the output folder {output} holds the input shard {inside}: choose another folder")
+    claim = manifest_url(output, CLAIM_FILE)
+    found = storage.list_folder(output)
+    if storage.exists(claim):
+        if _claimed_by(claim) == fingerprint:
+            storage.remove(storage.join(output, SUCCESS_FILE))
+            return
+        if not overwrite:
+            raise UsageError(
+                f"{output} holds the output of another input or configuration: choose another folder, or --overwrite it"
+            )
+        _clear(output, found)
+    elif not all(storage.is_temporary(url) for url in found):
+        raise UsageError(f"{output} is not empty, and no run of avagent wrote it: choose another folder")
+    storage.write_bytes(claim, dump({"fingerprint": fingerprint}))
+
+
+def remove_temporaries(output: str) -> None:
+    """Remove what interrupted writers left behind. Only while no worker writes."""
+    manifest = storage.join(output, MANIFEST_FOLDER)
+    for folder in (output, storage.join(output, ERRORS_FOLDER), manifest, storage.join(manifest, DECISIONS_FOLDER)):
+        for url in storage.list_folder(folder):
+            if storage.is_temporary(url):
+                storage.remove(url)
+
+
+def _claimed_by(claim: str) -> str | None:
+    try:
+        found: Any = json.loads(storage.read_text(claim))
+        return str(found["fingerprint"])
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return None
+
+
+def _clear(output: str, found: Iterable[str]) -> None:
+    for url in found:
+        if storage.basename(url) in (SUCCESS_FILE, INDEX_FILE) or url.endswith(".tar") or storage.is_temporary(url):
+            storage.remove(url)
+    for folder in (ERRORS_FOLDER, MANIFEST_FOLDER):
+        storage.remove(storage.join(output, folder), recursive=True)
+
+
+def _final_decisions(output: str, report: ShardReport) -> Iterator[ClipDecision]:
+    url = decisions_url(output, report.name)
+    if report.clips == 0 and not storage.exists(url):
+        return iter(())
+    return report.amend(read_decisions(url))
+
+
+def _check_files(output: str, report: ShardReport) -> None:
+    if report.url is not None:
+        url = storage.join(output, report.name)
+        found = storage.size(url) if storage.exists(url) else None
+        if found != report.filesize:
+            raise AVAgentError(f"{url} should have {report.filesize} bytes, found {found}: run again")
+    letters = storage.join(output, ERRORS_FOLDER, report.name)
+    if storage.exists(letters) != (report.errors > 0):
+        raise AVAgentError(f"{letters} does not match the {report.errors} failed clips of {report.name}: run again")
+
+
+def _check_counts(reports: Iterable[ShardReport], counts: ManifestCounts) -> None:
+    expected: Counter[Outcome] = Counter()
+    for report in reports:
+        expected.update(dict(report.outcomes))
+    if dict(counts.outcomes) != dict(expected):
+        raise AVAgentError(
+            f"counts do not add up: the manifest has {_shown(counts.outcomes)}; shards and dead letters have"
+            f" {_shown(expected.items())}: run again"
+        )
+
+
+def _shown(counts: Iterable[tuple[Outcome, int]]) -> str:
+    return ", ".join(f"{count} {outcome}" for outcome, count in counts) or "no clips"

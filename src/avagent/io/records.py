@@ -1,0 +1,219 @@
+"""Decisions as JSON: strict, complete, and read back as equal values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar, cast
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from avagent.core.actions import ACTIONS, action_to_dict
+from avagent.core.clip import RECORD_SUFFIX
+from avagent.core.errors import Failure, ParameterError
+from avagent.core.history import Round
+from avagent.core.scores import Scores
+from avagent.core.state import ClipDecision, ClipState
+from avagent.io import storage
+
+RECORD_VERSION = 1
+ERROR_SUFFIX = "error.json"
+
+_Record = TypeVar("_Record", ClipDecision, ClipState)
+
+_CONFIG = ConfigDict(extra="forbid", strict=True, ser_json_inf_nan="constants")
+# A tuple around the type: pydantic takes a configuration for plain dataclasses only from what encloses them.
+_DECISIONS: TypeAdapter[tuple[ClipDecision]] = TypeAdapter(tuple[ClipDecision], config=_CONFIG)
+_STATES: TypeAdapter[tuple[ClipState]] = TypeAdapter(tuple[ClipState], config=_CONFIG)
+_SHOWN_ERRORS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What made a record; no times, so that two runs write the same bytes.
+
+    Attributes:
+        recipe: the recipe's name.
+        fingerprint: of the whole configuration.
+        models: fingerprint of each model by its part (`audio_captioner`, `planner`, `scorer`, ...).
+        version: of AVAgent.
+    """
+
+    recipe: str
+    fingerprint: str
+    models: Mapping[str, str]
+    version: str
+
+
+def decision_to_json(decision: ClipDecision) -> str:
+    """One line of JSON."""
+    return _DECISIONS.dump_json((decision,))[1:-1].decode()
+
+
+def decision_from_json(line: str | bytes) -> ClipDecision:
+    """The inverse of :func:`decision_to_json`.
+
+    Raises:
+        ParameterError: an unknown or missing field, an action without a known kind, a value outside its bounds.
+    """
+    return _parse(_DECISIONS, line, "decision")
+
+
+def state_to_json(state: ClipState) -> str:
+    """One line of JSON."""
+    return _STATES.dump_json((state,))[1:-1].decode()
+
+
+def state_from_json(line: str | bytes) -> ClipState:
+    """The inverse of :func:`state_to_json`. Raises ParameterError."""
+    return _parse(_STATES, line, "state")
+
+
+def write_decisions(url: str, decisions: Iterable[ClipDecision]) -> int:
+    """A file of decisions, one a line, in the order of their index; returns their number. Atomic. Raises OSError."""
+    ordered = sorted(decisions, key=lambda decision: decision.ref.index)
+    storage.write_bytes(url, "".join(decision_to_json(d) + "\n" for d in ordered).encode())
+    return len(ordered)
+
+
+def read_decisions(url: str) -> Iterator[ClipDecision]:
+    """The decisions of a file, in its order.
+
+    Raises:
+        OSError: it cannot be read.
+        ParameterError: a line is not a decision; the message says which.
+    """
+    for number, line in enumerate(storage.read_bytes(url).split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield decision_from_json(line)
+        except ParameterError as error:
+            raise ParameterError(f"{url}, line {number}: {error}") from error
+
+
+def clip_record(decision: ClipDecision, provenance: Provenance) -> bytes:
+    """What `KEY.avagent.json` holds: why the clip is as it is. Valid JSON in UTF-8, sorted, without times."""
+    history = decision.history
+    record: dict[str, Any] = {
+        "version": RECORD_VERSION,
+        "key": decision.ref.key,
+        "content_sha256": decision.ref.content_sha256,
+        "outcome": decision.outcome,
+        "reason": decision.reason,
+        "actions": [action_to_dict(a) for a in decision.actions],
+        "captions": asdict(decision.captions) if decision.captions else None,
+        "facts": asdict(decision.facts) if decision.facts else None,
+        "scores": {
+            "before": asdict(history.original) if history else None,
+            "after": _scores(scores_after(decision)),
+        },
+        "rounds": [_round(r) for r in history.rounds] if history else [],
+        "exhausted": history.exhausted if history else False,
+        "provenance": asdict(replace(provenance, models=dict(provenance.models))),
+    }
+    return dump(record)
+
+
+def error_record(failure: Failure) -> bytes:
+    """What `KEY.error.json` holds: stage, type, reason, message."""
+    return dump(asdict(failure))
+
+
+def dump(value: Mapping[str, Any]) -> bytes:
+    """Valid JSON in UTF-8, keys sorted, one line; numbers that are not finite become null."""
+    return (json.dumps(_finite(value), sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def scores_after(decision: ClipDecision) -> Scores | None:
+    """Scores of what leaves: of the best audio if it improved, else of the original; None: failed or never scored."""
+    if decision.history is None or decision.failure is not None:
+        return None
+    return decision.history.best_scores if decision.actions else decision.history.original
+
+
+def record_name(key: str) -> str:
+    """The member that holds a clip's record."""
+    return f"{key}.{RECORD_SUFFIX}"
+
+
+def error_name(key: str) -> str:
+    """The member that holds a dead letter's reason."""
+    return f"{key}.{ERROR_SUFFIX}"
+
+
+def _scores(scores: Scores | None) -> dict[str, Any] | None:
+    return asdict(scores) if scores else None
+
+
+def _round(done: Round) -> dict[str, Any]:
+    plan = done.plan
+    return {
+        "number": done.number,
+        "base": done.base,
+        "plan": {
+            "noise": action_to_dict(plan.noise) if plan.noise else None,
+            "coordination": action_to_dict(plan.coordination) if plan.coordination else None,
+            "rationale": plan.rationale,
+        },
+        "scores": asdict(done.scores),
+        "accepted": done.accepted,
+    }
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no infinity; lone surrogates (from a model's text) have no UTF-8 form."""
+    match value:
+        case float():
+            return value if value - value == 0 else None
+        case str():
+            return str(value).encode("utf-8", "replace").decode()
+        case dict():
+            return {key: _finite(item) for key, item in cast("dict[str, Any]", value).items()}
+        case list() | tuple():
+            return [_finite(item) for item in cast("list[Any]", value)]
+        case _:
+            return value
+
+
+def _parse(adapter: TypeAdapter[tuple[_Record]], line: str | bytes, what: str) -> _Record:
+    text = line.encode() if isinstance(line, str) else line
+    try:
+        _check_kinds(from_json(text))
+        return adapter.validate_json(b"[" + text + b"]")[0]
+    except ValidationError as error:
+        raise ParameterError(f"not a {what}: {_explain(error)}") from error
+    except ParameterError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise ParameterError(f"not a {what}: {error}") from error
+
+
+def _check_kinds(record: Any) -> None:
+    """Every action names its kind: the defaults of the classes must not decide which one is meant."""
+    history: Any = _field(record, "history")
+    for part in (record, *(_field(history, "rounds") or ())):
+        plan: Any = _field(part, "plan")
+        proposed = (_field(plan, "noise"), _field(plan, "coordination"))
+        for action in (*(_field(part, "actions") or ()), *(a for a in proposed if a is not None)):
+            _check_kind(action)
+
+
+def _field(record: Any, name: str) -> Any:
+    return cast("dict[str, Any]", record).get(name) if isinstance(record, dict) else None
+
+
+def _check_kind(action: Any) -> None:
+    kind = _field(action, "kind")
+    if kind not in ACTIONS:
+        raise ParameterError(f"unknown action {kind!r}; known actions: {', '.join(ACTIONS)}")
+
+
+def _explain(error: ValidationError) -> str:
+    """The first faults, without the branches of unions that were not meant."""
+    faults = [e for e in error.errors() if e["type"] != "literal_error" and "none_required" not in e["type"]]
+    shown = [f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in faults[:_SHOWN_ERRORS]]
+    more = f" and {len(faults) - _SHOWN_ERRORS} more" if len(faults) > _SHOWN_ERRORS else ""
+    return ("; ".join(shown) or str(error)) + more
