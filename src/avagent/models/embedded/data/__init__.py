@@ -1,0 +1,1 @@
+"""Tables and calibrations, made by `tools/` and `bench/`."""

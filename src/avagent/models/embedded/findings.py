@@ -1,0 +1,131 @@
+"""What the measured facts call for: faults that an action can mend, each with its remedies, best first.
+
+Thresholds are set so that clean speech, animal calls, engines and music give no finding; `bench/planner_embedded.py`
+measures how often one is found where there is none, and missed where there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from avagent.core.actions import (
+    Coordination,
+    FillBlanks,
+    NoiseFilter,
+    Shift,
+    SpectralGate,
+    SpectralSubtraction,
+    Speed,
+    Volume,
+    WaveletDenoise,
+    WienerFilter,
+)
+from avagent.core.facts import Facts, NoiseColour
+
+NOISY_BELOW_DB = 15.0
+"""SNR against a steady floor below which noise is plainly heard beside the programme."""
+NOISE_CONFIDENCE = 0.75
+HUM_CONFIDENCE, HUM_ABOVE_DB = 0.6, -30.0
+QUIET_LUFS, QUIET_PEAK_DBTP = -30.0, -16.0
+LOUD_LUFS, LOUD_PEAK_DBTP = -6.0, 4.0
+TARGET_LUFS = -23.0
+"""EBU R 128."""
+CLIPPED_SHARE = 5e-4
+LAG_MS, LAG_CONFIDENCE = 60.0, 0.4
+MISMATCH_SHARE, MISMATCH_LEAST_S, MISMATCH_MOST = 0.02, 0.06, 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseFinding:
+    """Noise or hum: `why` in words, filters best first."""
+
+    why: str
+    remedies: tuple[NoiseFilter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinationFinding:
+    """A fault of level, timing or completeness: `why` in words, actions best first."""
+
+    why: str
+    remedies: tuple[Coordination, ...]
+
+
+def noise_finding(facts: Facts) -> NoiseFinding | None:
+    """Noise or hum that a filter should remove."""
+    hum = facts.hum
+    level = facts.hum_level
+    if hum is not None and level is not None and hum.confidence >= HUM_CONFIDENCE and level >= HUM_ABOVE_DB:
+        return NoiseFinding(
+            f"hum at {hum.value:.1f} Hz, {level:.0f} dB beside the whole",
+            (WienerFilter(), SpectralSubtraction(), SpectralGate(reduction_db=15.0)),
+        )
+    snr = facts.snr
+    if snr is None or snr.confidence < NOISE_CONFIDENCE or snr.value >= NOISY_BELOW_DB:
+        return None
+    why = f"{facts.noise_colour} noise, SNR {snr.value:.1f} dB (confidence {snr.confidence:.2f})"
+    return NoiseFinding(why, _filters(snr.value, facts.noise_colour))
+
+
+def _filters(snr_db: float, colour: NoiseColour) -> tuple[NoiseFilter, ...]:
+    """Stronger for lower SNR; the Wiener filter leads, the wavelet is last where the noise is all in the low bands."""
+    strength = round(min(2.0, max(0.75, 1.5 - snr_db / 20.0)), 2)
+    wiener = WienerFilter(strength=strength)
+    subtraction = SpectralSubtraction(over_subtraction=round(min(4.0, max(1.5, 3.0 - snr_db / 10.0)), 2))
+    wavelet = WaveletDenoise(strength=strength)
+    gate = SpectralGate(reduction_db=round(min(24.0, max(9.0, 21.0 - snr_db)), 1))
+    if colour is NoiseColour.BROWN:
+        return wiener, subtraction, gate, wavelet
+    return wiener, wavelet, subtraction, gate
+
+
+def coordination_findings(facts: Facts) -> Iterator[CoordinationFinding]:
+    """All other faults, the most certain first."""
+    if facts.gap_count > 0:
+        yield _dropouts(facts)
+    if facts.lag is not None and facts.lag.confidence >= LAG_CONFIDENCE and abs(facts.lag.value) >= LAG_MS:
+        yield CoordinationFinding(
+            f"the sound comes {facts.lag.value:+.0f} ms after the picture (confidence {facts.lag.confidence:.2f})",
+            (Shift(milliseconds=round(-facts.lag.value, 1)),),
+        )
+    yield from _level(facts)
+    mismatch = facts.duration_mismatch
+    if mismatch is not None and facts.duration > mismatch:
+        picture = facts.duration - mismatch
+        share = abs(mismatch) / picture
+        if abs(mismatch) >= MISMATCH_LEAST_S and MISMATCH_SHARE <= share <= MISMATCH_MOST:
+            factor = round(facts.duration / picture, 4)
+            yield CoordinationFinding(
+                f"the sound lasts {mismatch:+.2f} s longer than the picture ({facts.duration:.2f} s)",
+                (Speed(factor=factor), Speed(factor=factor, mode="resample")),
+            )
+
+
+def _dropouts(facts: Facts) -> CoordinationFinding:
+    longest_ms = 1000.0 * facts.longest_gap
+    room = min(2000.0, max(100.0, 2.0 * longest_ms))
+    return CoordinationFinding(
+        f"{facts.gap_count} dropouts, {facts.gap_seconds:.2f} s in all, the longest {longest_ms:.0f} ms",
+        (FillBlanks(max_gap_ms=round(room, 1)), FillBlanks(min_gap_ms=0.5, max_gap_ms=2000.0)),
+    )
+
+
+def _level(facts: Facts) -> Iterator[CoordinationFinding]:
+    loudness, peak = facts.loudness, facts.true_peak
+    clipped = facts.clipping >= CLIPPED_SHARE
+    target = TARGET_LUFS if loudness is None else round(min(-14.0, max(TARGET_LUFS, loudness - 6.0)), 1)
+    if clipped:
+        yield CoordinationFinding(
+            f"{100 * facts.clipping:.2f}% of the samples are clipped",
+            (Volume(target_lufs=target, declip=True), Volume(target_lufs=TARGET_LUFS, declip=True)),
+        )
+    if loudness is None or peak is None:
+        return
+    quiet = loudness < QUIET_LUFS and peak < QUIET_PEAK_DBTP
+    loud = loudness > LOUD_LUFS or peak > LOUD_PEAK_DBTP
+    if quiet or (loud and not clipped):
+        yield CoordinationFinding(
+            f"loudness {loudness:.1f} LUFS, peak {peak:.1f} dBTP",
+            (Volume(target_lufs=TARGET_LUFS), Volume(target_lufs=TARGET_LUFS, mode="dynamic")),
+        )

@@ -1,0 +1,117 @@
+"""What a worker process holds once: the networks, and the tags of the clips it worked on last."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from functools import cache
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from avagent.core.errors import FailureReason, ModelError, ParameterError
+from avagent.core.media import FloatArray
+from avagent.core.ports import ClipView
+from avagent.models.embedded.imagenet import ImageNetTagger, pick
+from avagent.models.embedded.yamnet import Yamnet, pool
+
+CACHED_CLIPS = 512
+"""Tags kept per modality: 2 KB and 4 KB a clip."""
+
+ValueT = TypeVar("ValueT")
+
+
+class BoundedCache(Generic[ValueT]):
+    """The values that were used last; safe to use from several threads."""
+
+    def __init__(self, size: int) -> None:
+        if size < 1:
+            raise ParameterError(f"a cache must hold one value at least, got {size}")
+        self._size = size
+        self._values: OrderedDict[Hashable, ValueT] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], ValueT]) -> ValueT:
+        """The value of this key, made if it is not there; what `make` raises is not kept."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+        value = make()
+        with self._lock:
+            self._values[key] = value
+            if len(self._values) > self._size:
+                self._values.popitem(last=False)
+        return value
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._values)
+
+
+class Tagger:
+    """Both networks, loaded when first used, and their answers by content."""
+
+    def __init__(self, cached_clips: int = CACHED_CLIPS) -> None:
+        self._lock = threading.Lock()
+        self._yamnet: Yamnet | None = None
+        self._imagenet: ImageNetTagger | None = None
+        self._heard: BoundedCache[FloatArray | None] = BoundedCache(cached_clips)
+        self._seen: BoundedCache[FloatArray | None] = BoundedCache(cached_clips)
+
+    def yamnet(self) -> Yamnet:
+        """The audio network. Raises MissingModelError."""
+        with self._lock:
+            if self._yamnet is None:
+                self._yamnet = Yamnet()
+            return self._yamnet
+
+    def imagenet(self) -> ImageNetTagger:
+        """The picture network. Raises MissingModelError."""
+        with self._lock:
+            if self._imagenet is None:
+                self._imagenet = ImageNetTagger()
+            return self._imagenet
+
+    def heard(self, view: ClipView) -> FloatArray | None:
+        """Probability of every audio class in the (edited) sound, float32 [521]; None: no sound.
+
+        Raises:
+            ClipError: the sound cannot be decoded, edited or used.
+        """
+        return self._heard.get((view.ref.content_sha256, view.actions), lambda: self._hear(view))
+
+    def seen(self, view: ClipView, frames: int) -> FloatArray | None:
+        """Probability of every picture class over at most `frames` frames, float32 [1000]; None: no picture.
+
+        Raises:
+            ClipError: the picture cannot be decoded or used.
+        """
+        return self._seen.get((view.ref.content_sha256, frames), lambda: self._see(view, frames))
+
+    def _hear(self, view: ClipView) -> FloatArray | None:
+        waveform = view.audio()
+        if waveform is None:
+            return None
+        posteriors = self.yamnet().posteriors(waveform)
+        return _finite(pool(posteriors), view)
+
+    def _see(self, view: ClipView, frames: int) -> FloatArray | None:
+        shown = view.frames()
+        if shown is None or shown.count == 0:
+            return None
+        return _finite(self.imagenet().probabilities(pick(shown, frames)), view)
+
+
+def _finite(values: FloatArray, view: ClipView) -> FloatArray:
+    if not np.isfinite(values).all():
+        raise ModelError(f"the tags of clip {view.ref.key!r} are not finite", reason=FailureReason.MODEL_FAILED)
+    values.setflags(write=False)
+    return values
+
+
+@cache
+def process_tagger() -> Tagger:
+    """The one tagger of this process."""
+    return Tagger()
