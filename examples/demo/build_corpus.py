@@ -1,10 +1,10 @@
 """Build the demo's shards from real recordings: some clips clean, some with one known fault each.
 
-    python examples/demo/build_corpus.py --to demo-output/corpus [--clips N]
+    python examples/demo/build_corpus.py --to demo-output/corpus [--clips N] [--clean]
 
 Writes `shards/demo-000000.tar` ... (`KEY.mp4`, `KEY.json`, `KEY.txt`), the clean sound of every clip in `clean/KEY.wav`
 (float32, before any encoding), and `truth.json`, which the pipeline never sees. A fault is put into the sound before
-the clip's one audio encode. Two builds give the same bytes.
+the clip's one audio encode: AAC for two clips of three, FLAC for the third. Two builds give the same bytes.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ import io
 import json
 import sys
 import tarfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from corpus import SCENES
+from corpus import FAULTS, SCENES
 from encode import AudioCodec, encode_mp4
-from scenes import Clean, Scene, render
+from scenes import Clean, Scene, render, seed
 from scipy.io import wavfile
+
+from avagent.dsp.faults import Fault, inject
 
 ROOT = Path(__file__).resolve().parents[2]
 MEDIA = ROOT / ".cache" / "media"
@@ -41,10 +43,11 @@ class Built:
     truth: dict[str, Any]
 
 
-def build_clip(scene: Scene, media: Path, codec: AudioCodec) -> Built:
-    """Render, damage where the corpus says so, encode."""
+def build_clip(scene: Scene, media: Path, codec: AudioCodec, fault: Fault | None) -> Built:
+    """Render, damage, encode."""
     clean = render(scene, media)
-    mp4 = encode_mp4(clean, clean.sound, codec)
+    injected = None if fault is None else inject(fault, clean.sound, seed=seed(scene.key + "/fault"))
+    mp4 = encode_mp4(clean, clean.sound if injected is None else injected.waveform, codec)
     sources = sorted({scene.picture, scene.sound})
     meta = {"sources": sources, "licences": sorted({LICENCES[s.split("/")[0]] for s in sources})}
     members = {
@@ -52,7 +55,13 @@ def build_clip(scene: Scene, media: Path, codec: AudioCodec) -> Built:
         "json": json.dumps(meta, sort_keys=True).encode(),
         "txt": scene.key.replace("-", " ").encode(),
     }
-    truth = {"key": scene.key, "kind": scene.kind, "audio_codec": codec, "fault": None, "expected": []}
+    truth = {
+        "key": scene.key,
+        "kind": scene.kind,
+        "audio_codec": codec,
+        "fault": None if fault is None else asdict(fault),
+        "repairs": [] if injected is None else sorted(injected.truth.repairs),
+    }
     return Built(scene=scene, clean=clean, members=members, truth=truth)
 
 
@@ -72,7 +81,7 @@ def split(scenes: Sequence[Scene], parts: int) -> Iterator[Sequence[Scene]]:
     yield from (scenes[a:b] for a, b in pairwise(edges) if a < b)
 
 
-def build_corpus(target: Path, media: Path, scenes: Sequence[Scene]) -> None:
+def build_corpus(target: Path, media: Path, scenes: Sequence[Scene], faults: Mapping[str, Fault]) -> None:
     """Write shards, clean sounds and truth below the target folder."""
     (target / "shards").mkdir(parents=True, exist_ok=True)
     (target / "clean").mkdir(exist_ok=True)
@@ -82,7 +91,7 @@ def build_corpus(target: Path, media: Path, scenes: Sequence[Scene]) -> None:
         clips: list[Built] = []
         for scene in part:
             codec: AudioCodec = "flac" if len(truths) % 3 == 2 else "aac"
-            clip = build_clip(scene, media, codec)
+            clip = build_clip(scene, media, codec, faults.get(scene.key))
             wavfile.write(target / "clean" / f"{scene.key}.wav", clip.clean.sound.rate, clip.clean.sound.samples.T)
             truths.append({**clip.truth, "shard": name, "clean": f"clean/{scene.key}.wav"})
             clips.append(clip)
@@ -96,11 +105,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", type=Path, required=True, help="folder to write")
     parser.add_argument("--media", type=Path, default=MEDIA, help="folder filled by tools/fetch_media.py")
     parser.add_argument("--clips", type=int, default=len(SCENES), help="only the first N clips")
+    parser.add_argument("--clean", action="store_true", help="put no fault into any clip")
     options = parser.parse_args(arguments)
     if not (options.media / "stamps").is_dir():
         print(f"no media in {options.media}: run `make media` first", file=sys.stderr)
         return 1
-    build_corpus(options.to, options.media, SCENES[: options.clips])
+    build_corpus(options.to, options.media, SCENES[: options.clips], {} if options.clean else FAULTS)
     return 0
 
 

@@ -1,8 +1,12 @@
-"""Which clips the demo is made of."""
+"""Which clips the demo is made of, and what is wrong with them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from scenes import Scene
+
+from avagent.dsp.faults import Clipping, Dropouts, Fault, HumFault, Lag, Level, Noise, SpeedChange
 
 FILM = "video/bigbuckbunny.mp4"
 
@@ -55,3 +59,24 @@ SCENES: tuple[Scene, ...] = (
     _speech("speech-koala", "vm-msginstruct", "animals/marsupials/koala"),
     _object("gorilla", "animals/mammals/apes/gorilla"),
 )
+
+FAULTS: Mapping[str, Fault] = {
+    "gander": Noise(snr_db=5.0, colour="white"),
+    "cow": Lag(milliseconds=300.0),
+    "turkey": Noise(snr_db=3.0, colour="pink"),
+    "cello": HumFault(snr_db=5.0, fundamental_hz=50.0),
+    "elephant": Level(gain_db=-20.0),
+    "tiger": Noise(snr_db=0.0, colour="white"),
+    "hammer": Lag(milliseconds=-250.0),
+    "speech-lander": Noise(snr_db=5.0, colour="pink"),
+    "seagull": Dropouts(lengths_ms=(20.0, 40.0, 60.0, 100.0)),
+    "donkey": Clipping(drive_db=12.0),
+    "owl": HumFault(snr_db=3.0, fundamental_hz=60.0),
+    "bunny-tree": Level(gain_db=-20.0),
+    "sea-lion": Lag(milliseconds=500.0),
+    "pig": SpeedChange(factor=1.1),
+    "horse": Lag(milliseconds=-150.0),
+    "speech-koala": Dropouts(lengths_ms=(20.0, 30.0, 50.0, 80.0)),
+    "gorilla": SpeedChange(factor=0.92),
+}
+"""By key; every other clip is left clean."""
