@@ -1,12 +1,13 @@
 """Which encoder the repaired sound gets, and the encoding itself.
 
-Policy `source`: the codec that the clip had, where FFmpeg's encoder for it is good; else the best that the container holds.
-A lossy encoder gets at least the source's bit rate, and at least one at which a second generation stays inaudible.
+Policy `source`: the codec that the clip had, where FFmpeg's encoder for it is good; else the best that the container
+holds. A lossy encoder gets at least the source's bit rate, and at least one at which a second generation stays inaudible.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -17,6 +18,8 @@ import soxr
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.layout import AudioLayout
+from av.audio.stream import AudioStream
+from av.packet import Packet, PacketSideData, packet_sidedata_type_from_literal
 
 from avagent.core.errors import FailureReason, MediaError, ParameterError, Stage
 from avagent.core.media import FloatArray, Waveform
@@ -76,6 +79,10 @@ _RESAMPLED_TO: Mapping[str, int] = {
     "mp2": 48_000,
 }
 """Rate in Hz for an encoder that does not take the sound's own."""
+
+
+_HELD_BACK: Mapping[str, int] = {"ac3": 256, "eac3": 256, "mp2": 481}
+"""Samples that these encoders keep at the end: they delay the sound, and have nothing that flushes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +187,7 @@ def _channels_of(layout: str) -> int:
 
 def _encoding(encoder: str, rate: int, layout: str, channels: int, source: Source) -> Encoding:
     formats = [f.name for f in av.Codec(encoder, "w").audio_formats or ()]
-    integer = encoder in ("flac", "alac", "wavpack") or encoder.startswith("pcm_") and not encoder.startswith("pcm_f")
+    integer = encoder in ("flac", "alac", "wavpack") or (encoder.startswith("pcm_") and not encoder.startswith("pcm_f"))
     bits = _integer_bits(encoder, source) if integer else None
     width = "s32" if bits is not None and bits > 16 else "s16"
     wanted = (width, width + "p") if integer else ("fltp", "flt", "dbl", "s16", "s16p")
@@ -243,28 +250,63 @@ def configure(context: AudioCodecContext, encoding: Encoding) -> None:
         context.bit_rate = encoding.bit_rate
 
 
-def encode_frames(waveform: Waveform, encoding: Encoding, frame_size: int, start: float) -> Iterator[AudioFrame]:
-    """The waveform as the encoder takes it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedSound:
+    """Encoded packets, and where the sound lies in them.
+
+    Attributes:
+        packets: in order, timestamps in samples.
+        priming: samples that the encoder put before the sound.
+        length: of the sound in samples at the encoder's rate.
+    """
+
+    packets: list[Packet]
+    priming: int
+    length: int
+
+
+def encode(stream: AudioStream, waveform: Waveform, encoding: Encoding, start: int) -> EncodedSound:
+    """Encode a waveform.
 
     Args:
-        waveform: resampled here if the encoder needs another rate; integer formats are rounded and limited to full scale.
+        stream: of the container that is written, configured.
+        waveform: resampled here if the encoder needs another rate; integers are rounded and limited to full scale.
         encoding: what :func:`choose_encoding` gave.
-        frame_size: samples a frame; 0: any.
-        start: presentation time of sample 0 in s.
+        start: presentation time of sample 0, in samples at the encoder's rate.
     """
+    context = stream.codec_context
+    context.open()
     samples = resampled(waveform, encoding.rate)
-    values = _quantized(samples, encoding)
-    planar = encoding.sample_format.endswith("p")
-    step = frame_size or 4096
-    offset = round(start * encoding.rate)
-    for first in range(0, values.shape[1], step):
-        block = values[:, first : first + step]
-        array = np.ascontiguousarray(block if planar else block.T.reshape(1, -1))
-        frame = AudioFrame.from_ndarray(array, format=encoding.sample_format, layout=encoding.layout)
-        frame.sample_rate = encoding.rate
-        frame.time_base = Fraction(1, encoding.rate)
-        frame.pts = offset + first
-        yield frame
+    length, step = samples.shape[1], context.frame_size or 4096
+    if held := _HELD_BACK.get(encoding.encoder, 0):
+        samples = np.pad(samples, ((0, 0), (0, held + -(length + held) % step)))
+    packets: list[Packet] = []
+    for first in range(0, samples.shape[1], step):
+        packets += stream.encode(_frame(samples[:, first : first + step], encoding, start + first))
+    packets += stream.encode(None)
+    if packets and encoding.bit_rate is not None:
+        _mark_padding(packets[-1], step, start + length)
+    priming = max(start - (packets[0].pts or 0), 0) if packets else 0
+    return EncodedSound(packets=packets, priming=priming, length=length)
+
+
+def _mark_padding(last: Packet, step: int, end: int) -> None:
+    """Tell decoders how many samples of the last packet come after the sound, where the encoder did not."""
+    padding = (last.pts or 0) + step - end
+    if 0 < padding < step and not last.has_sidedata("skip_samples"):
+        kind = packet_sidedata_type_from_literal("skip_samples")
+        # libavcodec's AV_PKT_DATA_SKIP_SAMPLES: samples to skip at the start, at the end, and two reasons.
+        mark = PacketSideData(kind, 10)  # pyright: ignore[reportCallIssue] (the stub lacks the constructor)
+        mark.update(struct.pack("<IIBB", 0, padding, 0, 0))
+        last.set_sidedata(mark)
+
+
+def _frame(block: FloatArray, encoding: Encoding, position: int) -> AudioFrame:
+    values = _quantized(block, encoding)
+    array = values if encoding.sample_format.endswith("p") else values.T.reshape(1, -1)
+    frame = AudioFrame.from_ndarray(np.ascontiguousarray(array), format=encoding.sample_format, layout=encoding.layout)
+    frame.sample_rate, frame.time_base, frame.pts = encoding.rate, Fraction(1, encoding.rate), position
+    return frame
 
 
 def resampled(waveform: Waveform, rate: int) -> FloatArray:

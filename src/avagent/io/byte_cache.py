@@ -47,16 +47,15 @@ class _Entry:
 class ByteCache(Generic[K]):
     """Values by key; the least recently used leave first.
 
-    Each value is made by one thread, whatever the number of threads that ask for it. A :class:`ClipError` of a kind that
-    would come again (`permanent`) is kept like a value and raised to everyone who asks.
+    Each value is made by one thread, whatever the number of threads that ask for it. A :class:`ClipError` of a kind
+    that would come again (`permanent`) is kept like a value and raised to everyone who asks.
+
+    Args:
+        max_bytes: bound of what is kept; a single larger value is handed out but not kept.
+        permanent: errors that are kept.
     """
 
     def __init__(self, max_bytes: int, *, permanent: tuple[type[ClipError], ...] = ()) -> None:
-        """
-        Args:
-            max_bytes: bound of what is kept; a single larger value is handed out but not kept.
-            permanent: errors that are kept.
-        """
         if max_bytes <= 0:
             raise ParameterError(f"max_bytes must be positive, got {max_bytes}")
         self._max_bytes = max_bytes

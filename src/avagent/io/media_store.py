@@ -76,7 +76,15 @@ class FrameSampling:
 
 
 class MediaStore:
-    """One per process, used from many threads: an LRU over all that it makes, bounded in bytes."""
+    """One per process, used from many threads: an LRU over all that it makes, bounded in bytes.
+
+    Args:
+        max_bytes: bound of what is kept, in bytes; a single larger value is handed out but not kept.
+        read_clip: reads a clip from its shard by range, when it is not here any more.
+        editor: applies actions; :class:`avagent.dsp.edit.DspEditor` unless given.
+        sampling: which pictures are handed out.
+        limits: for decoding.
+    """
 
     def __init__(
         self,
@@ -87,14 +95,6 @@ class MediaStore:
         sampling: FrameSampling | None = None,
         limits: MediaLimits = DEFAULT_LIMITS,
     ) -> None:
-        """
-        Args:
-            max_bytes: bound of what is kept, in bytes; a single larger value is handed out but not kept.
-            read_clip: reads a clip from its shard by range, when it is not here any more.
-            editor: applies actions; :class:`avagent.dsp.edit.DspEditor` unless given.
-            sampling: which pictures are handed out.
-            limits: for decoding.
-        """
         self._cache: ByteCache[tuple[str, str, tuple[Action, ...]]] = ByteCache(
             max_bytes, permanent=(MediaError, EditError)
         )
@@ -147,7 +147,7 @@ class MediaStore:
         return clip
 
     def streams(self, ref: ClipRef) -> StreamInfo:
-        """What the members declare: sound of the separate audio member, else the container's; picture of the container."""
+        """What the members declare: the sound of the separate audio member, if any, and the container's picture."""
         return self._cache.get((ref.content_sha256, "streams", ()), lambda: self._probe(self.clip(ref)), lambda _: 0)
 
     def audio(self, ref: ClipRef, actions: tuple[Action, ...]) -> Waveform | None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
-from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
@@ -16,20 +15,16 @@ from av.stream import Stream
 
 from avagent.core.errors import FailureReason, MediaError, ParameterError, Stage
 from avagent.core.media import Waveform
-from avagent.io.audio_codec import Encoding, Source, choose_encoding, configure, encode_frames
-from avagent.io.demux import (
-    DEFAULT_LIMITS,
-    MediaLimits,
-    audio_stream,
-    open_media,
-    start_of,
-    video_stream,
-)
+from avagent.io.audio_codec import EncodedSound, Encoding, Source, choose_encoding, configure, encode
+from avagent.io.demux import DEFAULT_LIMITS, MediaLimits, audio_stream, open_media, video_stream
+from avagent.io.edit_list import moov_first, set_edit
+from avagent.io.sound import first_time
 
 _SUFFIX_MUXERS: Mapping[str, str] = {"wav": "wav", "flac": "flac", "mp3": "mp3", "ogg": "ogg", "m4a": "ipod"}
 _MOV_MUXERS = ("mp4", "mov", "ipod", "3gp")
 _KEEPS_START = (*_MOV_MUXERS, "matroska", "webm")
 """Containers with a clock of their own: sound may start later than 0."""
+_WHOLE_MILLISECONDS = ("matroska", "webm")
 _NOT_CARRIED = ("major_brand", "minor_version", "compatible_brands")
 """Metadata that the demuxer reports, but that describes the file that was read."""
 _ENCODER_TAGS = ("encoder", "BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES")
@@ -41,9 +36,9 @@ def remux(
 ) -> bytes:
     """The container with its sound replaced.
 
-    Video packets, their timestamps and flags stay bit-identical (checked here); subtitles, data, chapters and metadata are
-    carried where the muxer can write them. The new sound starts where the old one did, with encoder delay compensated.
-    The same input gives the same bytes.
+    Video packets, their timestamps and flags stay bit-identical (checked here); subtitles, data, chapters and metadata
+    are carried where the muxer can write them. The new sound starts where the old one did (to 1 ms in Matroska), with
+    encoder delay compensated. The same input gives the same bytes.
 
     Args:
         data: mp4, mov, m4a, mkv or webm.
@@ -57,7 +52,7 @@ def remux(
     """
     with open_media(data, limits) as container:
         muxer = _muxer_of(container, data)
-        result = _write(container, muxer, waveform, audio_codec)
+        result = _write(container, muxer, waveform, audio_codec, faststart=moov_first(data))
     _check_copied(data, result, limits)
     return result
 
@@ -114,23 +109,32 @@ def _muxer_of(container: InputContainer, data: bytes) -> str:
     )
 
 
-def _write(container: InputContainer | None, muxer: str, waveform: Waveform, audio_codec: str) -> bytes:
+def _write(
+    container: InputContainer | None, muxer: str, waveform: Waveform, audio_codec: str, *, faststart: bool = False
+) -> bytes:
     old = None if container is None else audio_stream(container)
     packets = [] if container is None else [p for p in container.demux() if p.size]
-    source = _source(old, packets)
-    start = start_of(old) if muxer in _KEEPS_START else 0.0
-    encoding = choose_encoding(muxer, audio_codec, waveform, source)
+    own = [] if old is None else [p for p in packets if p.stream_index == old.index]
+    encoding = choose_encoding(muxer, audio_codec, waveform, _source(old, own))
+    start = round(first_time(own) * encoding.rate) if muxer in _KEEPS_START else 0
+    if start > 0 and muxer in _WHOLE_MILLISECONDS:
+        # Encoders delay by fractions such as 6.5 ms: rounding a tie up would move the sound with every generation.
+        start -= 1
     buffer = io.BytesIO()
+    options = _muxer_options(container, muxer, encoding)
+    if faststart:
+        options["movflags"] = "+faststart"
     try:
         with av.open(
             buffer,
             mode="w",
             format=muxer,
-            container_options=_muxer_options(container, muxer, encoding),
+            container_options=options,
             metadata_errors="surrogateescape",
+            # To move the index to the front, the muxer reads back what it has written.
+            io_open=lambda _url, _flags, _options: _Reread(buffer),
         ) as output:
-            writer = _Writer(output, container, old, encoding)
-            writer.run(packets, waveform, start)
+            track, sound = _Writer(output, container, old, encoding).run(packets, waveform, start)
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(
             f"cannot write the {muxer} container with {encoding.encoder} sound: {error};"
@@ -138,7 +142,39 @@ def _write(container: InputContainer | None, muxer: str, waveform: Waveform, aud
             reason=FailureReason.WRITE_FAILED,
             stage=Stage.WRITE,
         ) from error
-    return buffer.getvalue()
+    if muxer not in _MOV_MUXERS:
+        return buffer.getvalue()
+    data = bytearray(buffer.getbuffer())
+    set_edit(data, track, delay=start, priming=sound.priming, length=sound.length)
+    return bytes(data)
+
+
+class _Reread(io.RawIOBase):
+    """A second position in a buffer that is being written."""
+
+    def __init__(self, buffer: io.BytesIO) -> None:
+        self._buffer = buffer
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        with self._buffer.getbuffer() as view:
+            block = bytes(view[self._position : None if size < 0 else self._position + size])
+        self._position += len(block)
+        return block
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._buffer.getbuffer().nbytes}[whence]
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
 
 
 def _muxer_options(container: InputContainer | None, muxer: str, encoding: Encoding) -> dict[str, str]:
@@ -155,14 +191,13 @@ def _muxer_options(container: InputContainer | None, muxer: str, encoding: Encod
 def _source(stream: AudioStream | None, packets: list[Packet]) -> Source:
     if stream is None:
         return Source()
-    own = [p for p in packets if p.stream_index == stream.index]
-    ticks = sum(p.duration or 0 for p in own)
+    ticks = sum(p.duration or 0 for p in packets)
     seconds = float(ticks * stream.time_base) if stream.time_base is not None else 0.0
-    measured = round(sum(p.size for p in own) * 8 / seconds) if seconds > 0 else None
+    measured = round(sum(p.size for p in packets) * 8 / seconds) if seconds > 0 else None
     context = stream.codec_context
     integer = context.format is not None and context.format.name.rstrip("p") in ("u8", "s16", "s32")
     return Source(
-        codec=context.name,
+        codec=context.codec.canonical_name,
         bit_rate=measured or context.bit_rate,
         bits=context.format.bits if integer else None,
         layout=context.layout.name,
@@ -178,21 +213,21 @@ class _Writer:
     old: AudioStream | None
     encoding: Encoding
 
-    def run(self, packets: list[Packet], waveform: Waveform, start: float) -> None:
-        copies, sound = self._add_streams()
+    def run(self, packets: list[Packet], waveform: Waveform, start: int) -> tuple[int, EncodedSound]:
+        """Write everything; returns the number of the sound's track, and what was encoded."""
+        copies, stream = self._add_streams()
         self._add_metadata()
-        encoded = self._encode(sound, waveform, start)
-        others = [p for p in packets if p.stream_index in copies]
+        sound = encode(stream, waveform, self.encoding, start)
         position = 0
-        for packet in others:
+        for packet in (p for p in packets if p.stream_index in copies):
             time = _time(packet)
-            while position < len(encoded) and _time(encoded[position]) <= time:
-                self.output.mux(encoded[position])
+            while position < len(sound.packets) and _time(sound.packets[position]) <= time:
+                self.output.mux(sound.packets[position])
                 position += 1
             packet.stream = copies[packet.stream_index]
             self.output.mux(packet)
-        for packet in encoded[position:]:
-            self.output.mux(packet)
+        self.output.mux(sound.packets[position:])
+        return stream.index, sound
 
     def _add_streams(self) -> tuple[dict[int, Stream], AudioStream]:
         copies: dict[int, Stream] = {}
@@ -208,8 +243,6 @@ class _Writer:
 
     def _add_sound(self) -> AudioStream:
         stream = self.output.add_stream(self.encoding.encoder, rate=self.encoding.rate)
-        if not isinstance(stream, AudioStream) or not isinstance(stream.codec_context, AudioCodecContext):
-            raise ValueError(f"{self.encoding.encoder} is not an audio encoder")
         configure(stream.codec_context, self.encoding)
         stream.time_base = Fraction(1, self.encoding.rate)
         return stream
@@ -237,17 +270,9 @@ class _Writer:
         if chapters:
             self.output.set_chapters(chapters)
 
-    def _encode(self, stream: AudioStream, waveform: Waveform, start: float) -> list[Packet]:
-        stream.codec_context.open()
-        packets: list[Packet] = []
-        for frame in encode_frames(waveform, self.encoding, stream.codec_context.frame_size or 0, start):
-            packets += stream.encode(frame)
-        packets += stream.encode(None)
-        return packets
-
 
 def _describes_encoding(key: str) -> bool:
-    return key.startswith("_STATISTICS") or key.split("-")[0] in _ENCODER_TAGS
+    return key.startswith("_STATISTICS") or key.split("-", maxsplit=1)[0] in _ENCODER_TAGS
 
 
 def _time(packet: Packet) -> Fraction:
@@ -261,8 +286,8 @@ def _check_copied(data: bytes, result: bytes, limits: MediaLimits) -> None:
     if before != after:
         first = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(after))
         raise MediaError(
-            f"the container cannot be written without changing its video stream (packet {first} of {len(before)} differs);"
-            " the clip is left as it is: convert it to a plain mp4 or mkv first",
+            "the container cannot be written without changing its video stream"
+            f" (packet {first} of {len(before)} differs); convert the clip to a plain mp4 or mkv first",
             reason=FailureReason.WRITE_FAILED,
             stage=Stage.WRITE,
         )

@@ -11,6 +11,7 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.packet import Packet
 
 from avagent.core.errors import FailureReason, MediaError
 from avagent.core.media import FloatArray, Waveform
@@ -23,6 +24,7 @@ from avagent.io.demux import (
     over_limit,
     unsupported,
 )
+from avagent.io.edit_list import edited_duration
 
 _GAP = 0.030
 """A jump of the timestamps beyond this, in s, is a hole in the recording and becomes silence. Less is jitter."""
@@ -85,10 +87,10 @@ class _Track:
 def decode_audio(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> Waveform | None:
     """The sound as float32 [channels, samples] at its own rate; None: the member has no sound.
 
-    Sample 0 is the stream's first sample to be presented (`StreamInfo.audio_start` on the container's clock): edit lists
-    are applied and encoder priming and padding are trimmed where the container tells of them. Holes in the timestamps
-    are filled with silence, so that what follows stays in time. A few packets that cannot be decoded
-    (:attr:`MediaLimits.max_damaged`) count as holes.
+    Sample 0 is the first sample to be presented (`StreamInfo.audio_start` on the container's clock): edit lists are
+    applied, and encoder priming and padding are trimmed where the container tells of them. Holes in the timestamps are
+    filled with silence, so that what follows stays in time. A few packets that cannot be decoded
+    (:attr:`MediaLimits.max_damaged`) count as holes; a container that ends before its declared end is refused.
 
     Raises:
         MediaError: broken, truncated or unsupported sound, NaN or Inf among the samples, more than the limits allow.
@@ -102,7 +104,7 @@ def decode_audio(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> Wavefo
             track.add(frame)
         if not track.length:
             raise corrupt("the member declares a sound stream, but no sample of it can be decoded")
-        length = _trusted_length(container, stream, track)
+        length = _trusted_length(data, container, stream, track)
     samples = np.concatenate(track.blocks, axis=1)[:, :length]
     if not np.isfinite(samples).all():
         bad = samples.size - int(np.isfinite(samples).sum())
@@ -111,6 +113,19 @@ def decode_audio(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> Wavefo
             reason=FailureReason.NON_FINITE_SAMPLES,
         )
     return Waveform(np.ascontiguousarray(samples), track.rate)
+
+
+def first_time(packets: list[Packet]) -> float:
+    """Presentation time in s of the first sample that one stream's packets decode to; 0 where nothing tells it."""
+    for packet in packets:
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            continue
+        for frame in frames:
+            if isinstance(frame, AudioFrame) and frame.samples:
+                return 0.0 if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
+    return 0.0
 
 
 def _frames(container: InputContainer, stream: AudioStream, track: _Track) -> Iterator[AudioFrame]:
@@ -130,14 +145,19 @@ def _frames(container: InputContainer, stream: AudioStream, track: _Track) -> It
         raise corrupt(f"{damaged} of {packets} packets of the sound cannot be decoded ({last.strerror})")
 
 
-def _trusted_length(container: InputContainer, stream: AudioStream, track: _Track) -> int:
+def _trusted_length(data: bytes, container: InputContainer, stream: AudioStream, track: _Track) -> int:
     """Samples to keep: a codec's last block is longer than the sound; the declared duration says where it ends."""
-    if stream.duration is None or stream.time_base is None or not container.format.name.startswith(_EXACT_CLOCKS):
+    if not container.format.name.startswith(_EXACT_CLOCKS):
         return track.length
-    declared = round(stream.duration * stream.time_base * track.rate)
+    duration = edited_duration(data, stream.index) if container.format.name.startswith("mov") else None
+    if duration is None and stream.duration is not None and stream.time_base is not None:
+        duration = stream.duration * stream.time_base
+    if duration is None:
+        return track.length
+    declared = round(duration * track.rate)
     if track.length < 0.95 * declared - 0.25 * track.rate:
         raise corrupt(
-            f"the sound ends after {track.length / track.rate:.2f} s of the {declared / track.rate:.2f} s declared:"
+            f"the sound ends after {track.length / track.rate:.2f} s of the {float(duration):.2f} s declared:"
             " the member is truncated"
         )
     block = max(stream.codec_context.frame_size or 0, 2048)

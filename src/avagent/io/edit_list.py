@@ -1,0 +1,114 @@
+"""Read and set the edit list of one track of an ISO media file (ISO/IEC 14496-12, section 8.6.6).
+
+FFmpeg's muxer skips encoder priming by the edit list only for sound that starts at 0: sound that starts later would
+play its priming, and the padding of the last block would stay audible. Both are mended here, after the file is written.
+FFmpeg's demuxer, in turn, does not report the edited duration of a track that starts later.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+_EMPTY = -1
+"""Media time of an edit that shows nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """Kind, and where the payload lies."""
+
+    kind: bytes
+    start: int
+    stop: int
+
+
+def set_edit(data: bytearray, track: int, *, delay: int, priming: int, length: int) -> bool:
+    """Make a track start after `delay`, skip `priming` and last `length`.
+
+    Args:
+        data: the file, changed in place.
+        track: number of the track in the file, from 0.
+        delay, length: in ticks of the movie's clock.
+        priming: in ticks of the track's own clock.
+
+    Returns:
+        False: the track has no edit list of the form that is needed (one edit, and an empty one before it if there is a
+        delay), and nothing was changed.
+    """
+    edits = _edits(data, track)
+    wanted = ([(delay, _EMPTY)] if delay > 0 else []) + [(length, priming)]
+    if edits is None or [media == _EMPTY for _, media in edits.values] != [media == _EMPTY for _, media in wanted]:
+        return False
+    for index, values in enumerate(wanted):
+        struct.pack_into(edits.form, data, edits.start + index * edits.step, *values)
+    return True
+
+
+def edited_duration(data: bytes, track: int) -> Fraction | None:
+    """How long a track is shown, in s; None: it has no edit list, or one that puts several pieces together."""
+    edits = _edits(data, track)
+    header = _find(data, (b"moov", b"mvhd"))
+    if edits is None or header is None:
+        return None
+    shown = [duration for duration, media in edits.values if media != _EMPTY]
+    # Version 1 has two 64-bit times before the clock's rate, version 0 two 32-bit ones.
+    at = header.start + (20 if data[header.start] == 1 else 12)
+    timescale = int.from_bytes(data[at : at + 4], "big")
+    return Fraction(shown[0], timescale) if len(shown) == 1 and shown[0] > 0 and timescale > 0 else None
+
+
+def moov_first(data: bytes) -> bool:
+    """Whether the index comes before the media, so that the file plays while it is being fetched."""
+    kinds = [box.kind for box in _boxes(data, 0, len(data))]
+    return b"moov" in kinds and (b"mdat" not in kinds or kinds.index(b"moov") < kinds.index(b"mdat"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Edits:
+    """The entries (duration, media time) of an edit list, and where and how they are written."""
+
+    values: list[tuple[int, int]]
+    start: int
+    step: int
+    form: str
+
+
+def _edits(data: bytes | bytearray, track: int) -> _Edits | None:
+    box = _find(data, (b"moov", b"trak", b"edts", b"elst"), track)
+    if box is None or box.stop - box.start < 8:
+        return None
+    form = ">Qq" if data[box.start] == 1 else ">Ii"
+    start, step = box.start + 8, struct.calcsize(form) + 4
+    count = int.from_bytes(data[box.start + 4 : start], "big")
+    if start + count * step > box.stop:
+        return None
+    return _Edits([struct.unpack_from(form, data, start + i * step) for i in range(count)], start, step, form)
+
+
+def _find(data: bytes | bytearray, path: tuple[bytes, ...], track: int = 0) -> _Box | None:
+    """The first box at a path; of tracks the one with that number."""
+    box = _Box(b"", 0, len(data))
+    for kind in path:
+        boxes = [b for b in _boxes(data, box.start, box.stop) if b.kind == kind]
+        index = track if kind == b"trak" else 0
+        if index >= len(boxes):
+            return None
+        box = boxes[index]
+    return box
+
+
+def _boxes(data: bytes | bytearray, start: int, stop: int) -> Iterator[_Box]:
+    """The boxes between two offsets; ends at the first that is not well-formed."""
+    while start + 8 <= stop:
+        size, kind, header = int.from_bytes(data[start : start + 4], "big"), bytes(data[start + 4 : start + 8]), 8
+        if size == 1:
+            size, header = int.from_bytes(data[start + 8 : start + 16], "big"), 16
+        elif size == 0:
+            size = stop - start
+        if size < header or start + size > stop:
+            return
+        yield _Box(kind, start + header, start + size)
+        start += size
