@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import gaussian_filter1d
-from scipy.special import ndtr
+from scipy.special import expit
 
 from avagent.core.errors import ParameterError
 from avagent.core.media import FloatArray, Motion
@@ -24,6 +24,9 @@ _SHORTEST_S = 1.0
 _SMOOTH_S = 0.02
 _TREND_S = 0.8
 _FEWEST_MOMENTS = 20
+_PEAK_S = 0.15
+_PEAK_HALF = 3.7
+_MARGIN_HALF = 1.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,14 +217,15 @@ def _vertex(correlation: Array, best: int) -> float:
 
 
 def _confidence(significance: Array, best: int, curves: Curves) -> float:
-    """Probability that chance gives no such peak anywhere, times how clearly it stands above the second peak."""
-    peak = float(significance[best])
-    width = max(1.0, 0.08 * curves.rate)
-    trials = significance.size / width
-    chance = 1.0 - (1.0 - float(ndtr(-peak))) ** trials
-    around = round(0.2 * curves.rate)
+    """How surely the highest peak is the lag: significant, and well above every other peak.
+
+    Curves of few events are far from Gaussian, so that the best of many lags exceeds what Bartlett's deviation and
+    the number of lags let expect. Both logistic terms are placed on simulated impacts: half confidence is where one
+    in thirty unrelated pairs and nineteen in twenty related ones lie above.
+    """
+    around = round(_PEAK_S * curves.rate)
     others = np.concatenate([significance[: max(0, best - around)], significance[best + around + 1 :]])
-    second = float(others.max(initial=0.0))
-    distinct = float(np.clip((peak - second) / (0.25 * max(peak, 1e-9)), 0.0, 1.0))
+    peak = float(significance[best])
+    margin = peak - float(others.max(initial=0.0))
     edge = 0.5 if best in (0, significance.size - 1) else 1.0
-    return float(np.clip((1.0 - chance) * distinct * edge, 0.0, 1.0))
+    return edge * float(expit(2.0 * (peak - _PEAK_HALF)) * expit(3.0 * (margin - _MARGIN_HALF)))

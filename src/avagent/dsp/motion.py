@@ -14,21 +14,24 @@ from avagent.core.media import ByteArray, FloatArray, Motion
 Cells = npt.NDArray[np.float32]
 
 _CELLS = 48
-_DEAD_ZONE = 1.5
+_DEAD_ZONE = 2.0
 """Change of a cell's mean, in grey levels, that re-encoding a still picture can cause."""
 _STILL = 0.02
 _CUT_SHARE = 0.6
 _CUT_CORRELATION = 0.5
 _CUT_RATIO = 4.0
+_STEADY_RATIO = 3.0
+_DIMENSIONS = 2
 
 
 def motion_energy(frames: Iterable[tuple[ByteArray, float]]) -> Motion:
     """How much the picture changes from frame to frame.
 
     Each picture is averaged over cells (at most 48 on its longer side), which removes the noise of coding, and
-    changes below 1.5 grey levels a cell count as none: a still picture has no energy, however it was encoded. Scene
+    changes below 2 grey levels a cell count as none: a still picture has no energy, however it was encoded. Scene
     cuts are compressed to the median around them: a cut says nothing about when something in the scene moved, and
-    would outweigh all else.
+    would outweigh all else. A frame that repeats the one before it amid steady movement (24 frames/s
+    converted to 25) takes the mean of its neighbours.
 
     Args:
         frames: in the order of presentation: luma uint8 [height, width], time in s. Read once, two kept at a time.
@@ -52,17 +55,18 @@ def motion_energy(frames: Iterable[tuple[ByteArray, float]]) -> Motion:
         times.append(float(time))
         before = cells
     values = np.asarray(energy, dtype=np.float32)
-    return Motion(_compress(values, np.asarray(cuts, dtype=np.bool_)), np.asarray(times, dtype=np.float64))
+    values = _bridge_repeats(_compress(values, np.asarray(cuts, dtype=np.bool_)))
+    return Motion(values, np.asarray(times, dtype=np.float64))
 
 
 def is_still(motion: Motion) -> bool:
     """Whether the picture hardly ever moves: a photograph, a single frame."""
-    return motion.energy.size < 2 or float(motion.energy.max()) < _STILL
+    return float(motion.energy.max(initial=0.0)) < _STILL
 
 
 def _cells(luma: ByteArray) -> Cells:
     """Means over square cells; what does not fill a cell at the right and the bottom is left out."""
-    if luma.dtype != np.uint8 or luma.ndim != 2 or luma.size == 0:
+    if luma.dtype != np.uint8 or luma.ndim != _DIMENSIONS or luma.size == 0:
         raise ParameterError(f"luma must be uint8 [height, width], got {luma.dtype} of shape {luma.shape}")
     height, width = luma.shape
     step = -(-max(height, width) // _CELLS)
@@ -94,3 +98,10 @@ def _compress(energy: FloatArray, different: npt.NDArray[np.bool_]) -> FloatArra
     # A scene that changes wholly in every frame is fast movement, not a row of cuts.
     cuts = different & (energy > _CUT_RATIO * around + 1.0)
     return np.where(cuts, around, energy).astype(np.float32)
+
+
+def _bridge_repeats(energy: FloatArray) -> FloatArray:
+    padded = np.pad(energy, 2)
+    around = np.stack([padded[:-4], padded[1:-3], padded[3:-1], padded[4:]])
+    steady = (around.min(axis=0) > 0.0) & (around.max(axis=0) < _STEADY_RATIO * around.min(axis=0))
+    return np.where((energy == 0.0) & steady, 0.5 * (around[1] + around[2]), energy).astype(np.float32)

@@ -52,7 +52,7 @@ def room_response(fault: Reverberation, rate: int, generator: np.random.Generato
 
 
 def fitted(other: Waveform, like: Waveform, generator: np.random.Generator | None = None) -> FloatArray:
-    """Another recording at the rate, channels and length of `like`; it begins at a random place if a generator is given.
+    """Another recording at the rate, channels and length of `like`, from a random place if a generator is given.
 
     Raises:
         ParameterError: the other recording is empty.
@@ -68,7 +68,7 @@ def fitted(other: Waveform, like: Waveform, generator: np.random.Generator | Non
 
 
 def scaled_to(unwanted: FloatArray, programme: FloatArray, snr_db: float) -> FloatArray:
-    """The unwanted signal, scaled so that the programme's power is `snr_db` above it; nothing if the programme is silent.
+    """The unwanted signal, scaled to `snr_db` below the programme; nothing if the programme is silent.
 
     Raises:
         ParameterError: the unwanted signal is silent.
