@@ -108,6 +108,11 @@ class Planner(Model, Protocol):
 class Scorer(Model, Protocol):
     """Scores sound against picture, calibrated to [0, 1]."""
 
+    @property
+    def margins(self) -> tuple[float, float]:
+        """The scorer's own noise (alignment, synchronization), in score units, from its calibration."""
+        ...
+
     def score(self, views: Sequence[ClipView]) -> Sequence[Scores | ClipError]:
         """Alignment and synchronization of each view's (edited) sound."""
         ...

@@ -68,4 +68,4 @@ def _stretch(waveform: Waveform, *, time_factor: float, semitones: float) -> Flo
     engine.preset(waveform.channels, waveform.rate)
     engine.setTimeFactor(time_factor)
     engine.setTransposeSemitones(semitones)
-    return np.asarray(engine.process(np.ascontiguousarray(waveform.samples)), np.float32)
+    return np.asarray(engine.process(np.array(waveform.samples, order="C")), np.float32)

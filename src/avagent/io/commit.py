@@ -13,6 +13,7 @@ from avagent.io import storage
 from avagent.io.manifest import (
     DECISIONS_FOLDER,
     MANIFEST_FOLDER,
+    SHARDS_FOLDER,
     ManifestCounts,
     decisions_url,
     manifest_url,
@@ -108,7 +109,8 @@ def claim_output(output: str, fingerprint: str, *, shards: Iterable[str] = (), o
     claim = manifest_url(output, CLAIM_FILE)
     found = storage.list_folder(output)
     if storage.exists(claim):
-        if _claimed_by(claim) == fingerprint:
+        same = _claimed_by(claim) == fingerprint
+        if same and not overwrite:
             storage.remove(storage.join(output, SUCCESS_FILE))
             return
         if not overwrite:
@@ -121,10 +123,19 @@ def claim_output(output: str, fingerprint: str, *, shards: Iterable[str] = (), o
     storage.write_bytes(claim, dump({"fingerprint": fingerprint}))
 
 
+def is_complete(output: str, fingerprint: str) -> bool:
+    """Whether the folder holds the whole output of a run with this fingerprint."""
+    claim = manifest_url(output, CLAIM_FILE)
+    if not (storage.exists(storage.join(output, SUCCESS_FILE)) and storage.exists(claim)):
+        return False
+    return _claimed_by(claim) == fingerprint
+
+
 def remove_temporaries(output: str) -> None:
     """Remove what interrupted writers left behind. Only while no worker writes."""
     manifest = storage.join(output, MANIFEST_FOLDER)
-    for folder in (output, storage.join(output, ERRORS_FOLDER), manifest, storage.join(manifest, DECISIONS_FOLDER)):
+    inner = [storage.join(manifest, name) for name in (DECISIONS_FOLDER, SHARDS_FOLDER)]
+    for folder in (output, storage.join(output, ERRORS_FOLDER), manifest, *inner):
         for url in storage.list_folder(folder):
             if storage.is_temporary(url):
                 storage.remove(url)

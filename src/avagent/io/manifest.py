@@ -24,6 +24,7 @@ _pq: Any = pq
 
 MANIFEST_FOLDER = "_manifest"
 DECISIONS_FOLDER = "decisions"
+SHARDS_FOLDER = "shards"
 CLIPS_FILE = "clips.parquet"
 ROUNDS_FILE = "rounds.parquet"
 _ROWS_A_GROUP = 16_384

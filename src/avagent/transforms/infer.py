@@ -34,6 +34,7 @@ class PortLoader(Generic[PortT]):
         self._token = Shared()
 
     def __call__(self) -> PortT:
+        """The port of this process."""
         return self._token.acquire(self._build)
 
 
@@ -62,7 +63,10 @@ class PortHandler(ModelHandler[ClipState, ClipState, PortT], Generic[PortT]):
         return self._load()
 
     def run_inference(
-        self, batch: Sequence[ClipState], model: PortT, inference_args: Mapping[str, Any] | None = None
+        self,
+        batch: Sequence[ClipState],
+        model: PortT,
+        inference_args: Mapping[str, Any] | None = None,  # noqa: ARG002  (Beam's signature)
     ) -> Sequence[ClipState]:
         """The batch after this stage; the time spent is shared out over its clips."""
         store = process_store(self._store)

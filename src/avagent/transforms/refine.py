@@ -90,7 +90,7 @@ class RefineRound(beam.PTransform):
         scored = (
             states
             | "Plan" >> _infer(loop, loop.planner, plan, "plan")
-            | "Edit" >> beam.ParDo(_EditClip(loop.store))
+            | "Edit" >> beam.Map(_edit, store=loop.store)
             | "Score" >> _infer(loop, loop.scorer, score_edits, "score")
         )
         return _decided(scored, loop.policy)
@@ -113,34 +113,24 @@ class DecideClips(beam.PTransform):
         return tuple(done) | "Decisions" >> beam.Flatten()
 
 
-class _EditClip(beam.DoFn):
-    def __init__(self, store: StoreConfig) -> None:
-        super().__init__()
-        self._store = store
-
-    def process(self, element: ClipState, *args: Any, **kwargs: Any) -> Iterator[ClipState]:
-        store = process_store(self._store)
-        with stage_latency("edit"), count_cache(store):
-            yield edit_clip(element, store)
+def _edit(state: ClipState, store: StoreConfig) -> ClipState:
+    media = process_store(store)
+    with stage_latency("edit"), count_cache(media):
+        return edit_clip(state, media)
 
 
-class _Decide(beam.DoFn):
-    def __init__(self, policy: Policy) -> None:
-        super().__init__()
-        self._policy = policy
-
-    def process(self, element: ClipState, *args: Any, **kwargs: Any) -> Iterator[ClipDecision | TaggedOutput]:
-        state = close_round(element, self._policy)
-        decision = conclude(state, self._policy)
-        if decision is None:
-            yield TaggedOutput(RETRY, state)
-            return
-        count_decision(decision)
-        yield decision
+def _decide(state: ClipState, policy: Policy) -> Iterator[ClipDecision | TaggedOutput]:
+    closed = close_round(state, policy)
+    decision = conclude(closed, policy)
+    if decision is None:
+        yield TaggedOutput(RETRY, closed)
+        return
+    count_decision(decision)
+    yield decision
 
 
 def _decided(states: PCollection[ClipState], policy: Policy) -> dict[str, PCollection[Any]]:
-    outputs = states | "Decide" >> beam.ParDo(_Decide(policy)).with_outputs(RETRY, main=DONE)
+    outputs = states | "Decide" >> beam.FlatMap(_decide, policy=policy).with_outputs(RETRY, main=DONE)
     return {DONE: outputs[DONE], RETRY: outputs[RETRY]}
 
 

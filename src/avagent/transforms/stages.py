@@ -32,7 +32,7 @@ def caption_clips(states: Sequence[ClipState], captioner: Captioner, store: Medi
     return _on_views(states, lambda s: store.view(s.ref), caption, lambda s, c: replace(s, captions=c))
 
 
-def _captions(audio: Caption | None | ClipError, video: Caption | None | ClipError) -> Captions | ClipError:
+def _captions(audio: Caption | ClipError | None, video: Caption | ClipError | None) -> Captions | ClipError:
     if isinstance(audio, ClipError):
         return audio
     if isinstance(video, ClipError):

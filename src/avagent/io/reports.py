@@ -1,0 +1,40 @@
+"""What became of a shard, as a small file beside its decisions: how workers report to the end of the run."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from avagent.core.errors import ParameterError
+from avagent.io import storage
+from avagent.io.manifest import MANIFEST_FOLDER, SHARDS_FOLDER
+from avagent.io.rewrite import ShardReport
+
+_REPORT: TypeAdapter[tuple[ShardReport]] = TypeAdapter(tuple[ShardReport], config=ConfigDict(extra="forbid"))
+
+
+def report_url(output: str, shard: str) -> str:
+    """Where a shard's report lies: `_manifest/shards/<shard name>.json`."""
+    return storage.join(output, MANIFEST_FOLDER, SHARDS_FOLDER, f"{storage.basename(shard)}.json")
+
+
+def write_report(output: str, report: ShardReport) -> None:
+    """Write a shard's report, atomically. Raises OSError."""
+    storage.write_bytes(report_url(output, report.name), _REPORT.dump_json((report,), indent=2)[1:-1].strip() + b"\n")
+
+
+def read_report(output: str, shard: str) -> ShardReport | None:
+    """A shard's report; None: it was not written yet.
+
+    Raises:
+        OSError: it cannot be read.
+        ParameterError: it is not a report.
+    """
+    url = report_url(output, shard)
+    try:
+        text = storage.read_bytes(url)
+    except FileNotFoundError:
+        return None
+    try:
+        return _REPORT.validate_json(b"[" + text + b"]")[0]
+    except ValidationError as error:
+        raise ParameterError(f"{url} is not the report of a shard: {error}") from error

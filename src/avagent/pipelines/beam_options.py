@@ -1,0 +1,54 @@
+"""Beam's own options: passed through untouched, but a misspelt one is not swallowed."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from avagent.core.errors import UsageError
+
+FN_API_RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
+"""The default, named in full: plain `DirectRunner` tries to fetch and start another runner first."""
+
+LOCAL_RUNNERS = (FN_API_RUNNER, "FnApiRunner", "DirectRunner", "BundleBasedDirectRunner")
+
+
+def beam_options(arguments: Sequence[str], own_options: Sequence[str] = ()) -> PipelineOptions:
+    """Beam's options from the arguments that are not ours.
+
+    Args:
+        arguments: as given on the command line.
+        own_options: our command's options (`--max-rounds`, ...), to name the one that was meant.
+
+    Raises:
+        UsageError: an argument that neither we nor Beam's local runner know. Other runners take options that Beam
+            learns only from their job server, so there an unknown one passes.
+    """
+    options = PipelineOptions(list(arguments))
+    standard = options.view_as(StandardOptions)
+    if standard.runner in (None, "FnApiRunner"):
+        standard.runner = FN_API_RUNNER
+    if is_local(options):
+        _refuse_unknown(arguments, own_options)
+    return options
+
+
+def is_local(options: PipelineOptions) -> bool:
+    """Whether the pipeline runs in this process or in children of it."""
+    return options.view_as(StandardOptions).runner in LOCAL_RUNNERS
+
+
+def _refuse_unknown(arguments: Sequence[str], own_options: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
+    for section in dict.fromkeys(PipelineOptions.__subclasses__()):
+        section._add_argparse_args(parser)  # noqa: SLF001  (Beam has no public way to list its options)
+    _, unknown = parser.parse_known_args(list(arguments))
+    if not unknown:
+        return
+    known = [*own_options, *(o for action in parser._actions for o in action.option_strings)]  # noqa: SLF001
+    near = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else "; see --help, and Beam's pipeline options"
+    raise UsageError(f"unknown argument {unknown[0]!r}{hint}")

@@ -1,0 +1,81 @@
+"""The command line: arguments in, exit code out."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+
+from avagent import __version__
+from avagent.core.errors import AVAgentError, UsageError
+from avagent.pipelines.apply import apply
+from avagent.pipelines.doctor import doctor
+from avagent.pipelines.inspect import inspect
+from avagent.pipelines.refine import refine
+
+FAILED = 1
+UNUSABLE = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="avagent")
+def commands() -> None:
+    r"""Repairs the sound of audio-visual clips so that it fits, and keeps time with, the picture.
+
+    \b
+    Example:
+      avagent refine --input shards/ --output refined/
+    """
+
+
+for command in (refine, apply, inspect, doctor):
+    commands.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; gives the exit code: 0 done, 1 failed, 2 unusable arguments, 3 done, but too many failures."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    return _guarded(lambda: commands.main(given, prog_name="avagent", standalone_mode=False), debug=debug)
+
+
+def _guarded(run: Callable[[], Any], *, debug: bool) -> int:
+    try:
+        result = run()
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return UNUSABLE
+    except (click.Abort, KeyboardInterrupt):
+        return _report("interrupted; run the same command again to go on", FAILED)
+    except UsageError as error:
+        return _report(str(error), UNUSABLE)
+    except AVAgentError as error:
+        return _report(str(error), FAILED)
+    except Exception as error:  # noqa: BLE001  (the last frame: every error becomes a message and an exit code)
+        if debug:
+            traceback.print_exc()
+        return _report(f"{_root(error)} (run with --debug for the traceback)", FAILED)
+
+
+def _root(error: BaseException) -> str:
+    """The first line that says what happened: Beam wraps a worker's error in layers of text."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line for line in str(error).strip().splitlines() if line.strip()] or [""]
+    return f"{type(error).__name__}: {lines[-1].strip()}"
+
+
+def _report(message: str, code: int) -> int:
+    Console(stderr=True, soft_wrap=True).print(f"avagent: {message}", style="red", highlight=False, markup=False)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

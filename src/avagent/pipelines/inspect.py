@@ -1,0 +1,76 @@
+"""`avagent inspect`: what is in a shard."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from avagent.core.errors import UsageError
+from avagent.io.container import probe
+from avagent.io.shards import list_shards
+from avagent.io.webdataset import BadSample, ShardSummary, inspect_shard, read_shard
+
+
+@click.command()
+@click.argument("source")
+@click.option("--clips", "shown", type=click.IntRange(0), default=5, show_default=True, help="Clips shown per shard.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def inspect(source: str, shown: int, **_flags: bool) -> int:
+    r"""Show what is in a shard, a folder or a pattern of shards: clips, members, streams, and what is wrong.
+
+    \b
+    Example:
+      avagent inspect shards/demo-000000.tar --clips 3
+    """
+    console = Console(soft_wrap=True)
+    bad = 0
+    for shard in list_shards(source):
+        try:
+            summary = inspect_shard(shard)
+        except OSError as error:
+            raise UsageError(f"{shard} cannot be read: {error}") from error
+        bad += len(summary.bad)
+        _print_shard(console, summary)
+        if shown:
+            _print_clips(console, shard, shown)
+    return 1 if bad else 0
+
+
+def _print_shard(console: Console, summary: ShardSummary) -> None:
+    console.print(f"{summary.shard}: {summary.clips} clips, {summary.nbytes:,} bytes", markup=False, highlight=False)
+    for suffix, count, nbytes in summary.suffixes:
+        console.print(f"  .{suffix}: {count} members, {nbytes:,} bytes", markup=False, highlight=False)
+    reasons = Counter(str(item.failure.reason) for item in summary.bad)
+    for reason, count in reasons.most_common():
+        example = next(item for item in summary.bad if item.failure.reason == reason)
+        console.print(f"  bad: {reason}: {count}, e.g. {example.failure.message}", markup=False, style="red")
+    if summary.loose:
+        console.print(f"  outside of samples: {', '.join(summary.loose)}", markup=False, highlight=False)
+
+
+def _print_clips(console: Console, shard: str, shown: int) -> None:
+    table = Table(box=None)
+    for column in ("key", "members", "sound", "picture"):
+        table.add_column(column)
+    for item in read_shard(shard):
+        if len(table.rows) >= shown:
+            break
+        if isinstance(item, BadSample):
+            continue
+        members = " ".join(member.suffix for member in item.clip.members)
+        table.add_row(item.ref.key, members, *_streams(item.clip.sound().data))
+    console.print(table)
+
+
+def _streams(data: bytes) -> tuple[str, str]:
+    info = probe(data)
+    sound = f"{info.audio_codec} {info.rate} Hz {info.channels} ch {_seconds(info.audio_duration)}"
+    picture = f"{info.video_codec} {info.width}x{info.height} {_seconds(info.video_duration)}"
+    return (sound if info.has_audio else "none", picture if info.has_video else "none")
+
+
+def _seconds(value: float | None) -> str:
+    return "unknown length" if value is None else f"{value:.2f} s"

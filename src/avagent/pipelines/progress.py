@@ -1,0 +1,98 @@
+"""How far a run is: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+_TERMINAL_EVERY_S = 0.5
+_PLAIN_EVERY_S = 10.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the workers reported so far.
+
+    Attributes:
+        total_bytes: of all shards to be worked on.
+        started: `time.monotonic()` at the start.
+    """
+
+    total_bytes: int
+    started: float = field(default_factory=time.monotonic)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    done_bytes: int = 0
+    _position: int = 0
+
+    def update(self, path: Path) -> None:
+        """Read the lines that were appended since."""
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            file.seek(self._position)
+            text = file.read()
+        whole, _, _ = text.rpartition(b"\n")
+        if not whole:
+            return
+        self._position += len(whole) + 1
+        for line in whole.decode().splitlines():
+            outcome, _, nbytes = line.partition(" ")
+            self.outcomes[outcome] += 1
+            self.done_bytes += int(nbytes)
+
+    def line(self, title: str, now: float | None = None) -> str:
+        """Clips, rate, time left and outcomes, in one line."""
+        elapsed = max(1e-3, (time.monotonic() if now is None else now) - self.started)
+        clips = self.outcomes.total()
+        share = min(1.0, self.done_bytes / self.total_bytes) if self.total_bytes else 0.0
+        parts = [f"{title}: {clips} clips", f"{clips / elapsed:.1f} clips/s"]
+        if share > 0:
+            parts.append(f"{100 * share:.0f}%, {_clock(elapsed * (1 - share) / share)} left")
+        parts += [f"{name} {count}" for name, count in sorted(self.outcomes.items())]
+        return ", ".join(parts)
+
+
+@contextmanager
+def show_progress(title: str, path: Path, total_bytes: int, console: Console) -> Iterator[Tally]:
+    """Show what the workers append to `path`, until the block ends."""
+    tally = Tally(total_bytes=total_bytes)
+    stop = threading.Event()
+    show = _live if console.is_terminal else _plain
+    thread = threading.Thread(target=show, args=(title, path, tally, console, stop), daemon=True)
+    thread.start()
+    try:
+        yield tally
+    finally:
+        stop.set()
+        thread.join()
+        tally.update(path)
+
+
+def _live(title: str, path: Path, tally: Tally, console: Console, stop: threading.Event) -> None:
+    with Live(console=console, refresh_per_second=4, transient=False) as live:
+        while not stop.wait(_TERMINAL_EVERY_S):
+            tally.update(path)
+            live.update(Text(tally.line(title)))
+        tally.update(path)
+        live.update(Text(tally.line(title)))
+
+
+def _plain(title: str, path: Path, tally: Tally, console: Console, stop: threading.Event) -> None:
+    while not stop.wait(_PLAIN_EVERY_S):
+        tally.update(path)
+        console.print(tally.line(title), highlight=False)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

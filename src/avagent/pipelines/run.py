@@ -1,0 +1,192 @@
+"""A run: list, decide, apply, finalize. Everything that happens in the driver."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from rich.console import Console
+
+from avagent.io import storage
+from avagent.io.commit import finalize, write_run
+from avagent.io.manifest import ManifestCounts, decisions_url, write_manifest
+from avagent.io.records import read_decisions
+from avagent.io.reports import read_report
+from avagent.io.rewrite import ShardReport
+from avagent.io.webdataset import Loose, iter_samples
+from avagent.pipelines.beam_options import is_local
+from avagent.pipelines.progress import show_progress
+from avagent.pipelines.wiring import Wired
+from avagent.transforms.decisions import DecideShards, DecideTarget
+from avagent.transforms.read import ShardTask
+from avagent.transforms.write import ApplyDecisions, ApplyTarget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputShard:
+    """A listed shard and its size in bytes (None: it cannot be read)."""
+
+    url: str
+    nbytes: int | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Clock:
+    """Seconds per phase and Beam's metrics, for `run.json`."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What all phases share.
+
+    Attributes:
+        output: the output folder.
+        wired: recipe, models, loop.
+        options: Beam's.
+        console: for progress.
+        clock: filled on the way.
+    """
+
+    output: str
+    wired: Wired
+    options: PipelineOptions
+    console: Console
+    clock: Clock = field(default_factory=Clock)
+
+
+def list_inputs(shards: Sequence[str]) -> tuple[InputShard, ...]:
+    """The shards with their sizes; what cannot be read is listed as well: it becomes a dead letter, not a crash."""
+    return tuple(InputShard(url=url, nbytes=_size(url)) for url in shards)
+
+
+def _size(url: str) -> int | None:
+    try:
+        return storage.size(url)
+    except OSError:
+        return None
+
+
+def limit_tasks(inputs: Sequence[InputShard], limit: int | None) -> list[ShardTask]:
+    """The shards to work on; with a limit, only the first clips over all shards, in order."""
+    if limit is None:
+        return [ShardTask(url=shard.url) for shard in inputs]
+    tasks: list[ShardTask] = []
+    left = limit
+    for shard in inputs:
+        if left <= 0:
+            break
+        found = _count_clips(shard, left)
+        tasks.append(ShardTask(url=shard.url, clips=found))
+        left -= found
+    return tasks
+
+
+def _count_clips(shard: InputShard, most: int) -> int:
+    if shard.nbytes is None:
+        return 1
+    return sum(1 for _ in islice((s for s in iter_samples(shard.url) if not isinstance(s, Loose)), most))
+
+
+def decide_phase(session: Session, tasks: Sequence[ShardTask], inputs: Sequence[InputShard]) -> None:
+    """Decide on every shard that has no decision file yet."""
+    todo = [task for task in tasks if not storage.exists(decisions_url(session.output, task.url))]
+    if not todo:
+        return
+    wanted = {task.url for task in todo}
+    total = sum(shard.nbytes or 0 for shard in inputs if shard.url in wanted)
+    with tempfile.TemporaryDirectory(prefix="avagent-") as folder:
+        path = Path(folder) / "progress"
+        target = DecideTarget(output=session.output, progress=str(path) if is_local(session.options) else None)
+        transform = DecideShards(session.wired.loop, target)
+        with show_progress("decide", path, total, session.console):
+            _run(session, "decide", todo, transform)
+
+
+def apply_phase(session: Session, tasks: Sequence[ShardTask], decided_in: str | None = None) -> list[ShardReport]:
+    """Rewrite every shard that has no report yet, and collect the reports of all.
+
+    Args:
+        session: the run.
+        tasks: its shards.
+        decided_in: output folder of the run that decided; None: this one.
+    """
+    target = ApplyTarget(
+        output=session.output,
+        decisions=decided_in or session.output,
+        provenance=session.wired.provenance,
+        audio_codec=session.wired.recipe.output.audio_codec,
+    )
+    todo = [task.url for task in tasks if not _written(session.output, task.url)]
+    if todo:
+        _run(session, "apply", todo, ApplyDecisions(target))
+    reports = [read_report(session.output, task.url) for task in tasks]
+    return [report for report in reports if report is not None]
+
+
+def _written(output: str, shard: str) -> bool:
+    report = read_report(output, shard)
+    return report is not None and (report.url is None or storage.exists(report.url))
+
+
+def _run(session: Session, phase: str, elements: Sequence[Any], transform: beam.PTransform[Any, Any]) -> None:
+    started = time.perf_counter()
+    pipeline = beam.Pipeline(options=session.options)
+    _ = pipeline | "Shards" >> beam.Create(elements, reshuffle=False) | phase.capitalize() >> transform
+    result = pipeline.run()
+    result.wait_until_finish()
+    session.clock.seconds[phase] = time.perf_counter() - started
+    session.clock.metrics[phase] = _metrics(result)
+
+
+def _metrics(result: Any) -> dict[str, Any]:
+    """Our counters and distributions, by name, summed over steps."""
+    found: dict[str, Any] = {}
+    query = result.metrics().query(beam.metrics.MetricsFilter().with_namespace("avagent"))
+    for counter in query["counters"]:
+        found[counter.key.metric.name] = found.get(counter.key.metric.name, 0) + counter.result
+    for item in query["distributions"]:
+        value = item.result
+        old = found.get(item.key.metric.name, {"count": 0, "sum": 0, "min": value.min, "max": value.max})
+        found[item.key.metric.name] = {
+            "count": old["count"] + value.count,
+            "sum": old["sum"] + value.sum,
+            "min": min(old["min"], value.min),
+            "max": max(old["max"], value.max),
+        }
+    return found
+
+
+def commit_run(session: Session, reports: Sequence[ShardReport], record: Mapping[str, Any]) -> ManifestCounts:
+    """Write manifest, index and `_SUCCESS`."""
+    fingerprint = session.wired.provenance.fingerprint
+    return finalize(session.output, reports, fingerprint=fingerprint, run={**record, **_timings(session)})
+
+
+def commit_decisions(session: Session, tasks: Sequence[ShardTask], record: Mapping[str, Any]) -> ManifestCounts:
+    """Write the manifest of a run that only decides, for a person to look at; no shards, no `_SUCCESS`."""
+    rows = ((storage.basename(t.url), read_decisions(decisions_url(session.output, t.url))) for t in tasks)
+    counts = write_manifest(session.output, rows, fingerprint=session.wired.provenance.fingerprint)
+    outcomes = {str(outcome): count for outcome, count in counts.outcomes}
+    write_run(
+        session.output,
+        {
+            **record,
+            **_timings(session),
+            "counts": {"clips": counts.clips, "outcomes": outcomes, "rounds": counts.rounds},
+        },
+    )
+    return counts
+
+
+def _timings(session: Session) -> dict[str, Any]:
+    return {"seconds": session.clock.seconds, "metrics": session.clock.metrics}

@@ -1,0 +1,82 @@
+"""Decisions to shards: every listed shard is rewritten whole, by one worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.pvalue import PCollection
+
+from avagent.core.actions import Action
+from avagent.core.clip import Clip, ClipRef, Member
+from avagent.io.manifest import decisions_url
+from avagent.io.records import Provenance, read_decisions, write_decisions
+from avagent.io.repair import repair_sound
+from avagent.io.reports import write_report
+from avagent.io.rewrite import RewriteOptions, ShardReport, rewrite_shard
+from avagent.transforms.metrics import NAMESPACE, stage_latency
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyTarget:
+    """What the apply phase needs.
+
+    Attributes:
+        output: the output folder.
+        decisions: the output folder of the run that decided; the same or another.
+        provenance: for the clips' records.
+        audio_codec: `source`, or FFmpeg's name of a codec.
+    """
+
+    output: str
+    decisions: str
+    provenance: Provenance
+    audio_codec: str = "source"
+
+
+def apply_decisions(shard: str, target: ApplyTarget) -> ShardReport:
+    """Rewrite one shard by its decision file; decisions that could not be carried out are put right in it.
+
+    Raises:
+        OSError: reading or writing failed; nothing was left half written.
+        ParameterError: the decision file is not one.
+    """
+    url = decisions_url(target.decisions, shard)
+    decisions = list(read_decisions(url))
+    options = RewriteOptions(
+        output=target.output,
+        edit=partial(repaired_members, audio_codec=target.audio_codec),
+        provenance=target.provenance,
+    )
+    report = rewrite_shard(shard, decisions, options)
+    if report.late_failures:
+        write_decisions(url, report.amend(decisions))
+    write_report(target.output, report)
+    return report
+
+
+def repaired_members(_ref: ClipRef, clip: Clip, actions: tuple[Action, ...], *, audio_codec: str) -> tuple[Member, ...]:
+    """The members that change: the one that carries the sound."""
+    with stage_latency("repair"):
+        return (repair_sound(clip, actions, audio_codec=audio_codec),)
+
+
+class ApplyDecisions(beam.PTransform):
+    """Rewrite every shard by its decisions."""
+
+    def __init__(self, target: ApplyTarget) -> None:
+        super().__init__()
+        self._target = target
+
+    def expand(self, shards: PCollection[str]) -> PCollection[ShardReport]:
+        """Shard URL -> ShardReport."""
+        return shards | "Spread" >> beam.Reshuffle() | "RewriteShard" >> beam.Map(_rewrite, target=self._target)
+
+
+def _rewrite(shard: str, target: ApplyTarget) -> ShardReport:
+    report = apply_decisions(shard, target)
+    Metrics.counter(NAMESPACE, "shards_written").inc()
+    Metrics.counter(NAMESPACE, "late_failures").inc(len(report.late_failures))
+    return report
