@@ -143,7 +143,7 @@ def fetch(folder: Path, manifest: Mapping[str, str], wanted: Iterable[str]) -> l
         work = Path(temporary)
         debian = DebianPackages(work)
         for group, names in groups.items():
-            package, inside = (DEBIAN_SOURCES | PYTHON_SOURCES)[group]
+            package, inside = DEBIAN_SOURCES[group] if group in DEBIAN_SOURCES else PYTHON_SOURCES[group]
             print(f"media: {len(names)} files of {group}/ from {package} ...", flush=True)
             try:
                 unpacked = debian.unpack(package) if group in DEBIAN_SOURCES else unpack_python(package, work)

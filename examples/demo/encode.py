@@ -6,6 +6,7 @@ import io
 from typing import Literal
 
 import av
+import av.container
 import numpy as np
 from scenes import Clean
 

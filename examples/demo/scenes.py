@@ -6,7 +6,7 @@ Everything is a function of the scene's key: two builds give the same samples an
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -50,7 +50,7 @@ class Scene:
 class Clean:
     """A clean clip: its pictures (uint8 [n, height, width, 3] at `fps`) and its sound."""
 
-    pictures: list[ByteArray]
+    pictures: Sequence[ByteArray]
     fps: int
     sound: Waveform
 
@@ -114,16 +114,19 @@ def _faded(samples: FloatArray, rate: int, seconds: float = 0.008) -> FloatArray
 
 
 def _drive(sound: Waveform, frames: int) -> npt.NDArray[np.float64]:
-    """Excursion per picture in [0, 1]: jumps where the level rises, falls back with a time constant of 0.2 s."""
+    """Excursion per picture in [0, 1]: jumps where the level rises, falls back with a time constant of 0.2 s.
+
+    Each picture shows what has sounded until then, as a camera would: never what comes after it.
+    """
     mono = sound.mono().astype(np.float64)
     edges = np.linspace(0, mono.size, frames + 1).astype(int)
     level = np.sqrt(np.add.reduceat(mono**2, edges[:-1]) / np.maximum(np.diff(edges), 1))
     loud = 20 * np.log10(level + 1e-4)
-    rise = np.maximum(np.diff(loud, prepend=loud[0]), 0.0) / 30.0
+    rise = np.maximum(np.diff(loud), 0.0) / 30.0
     out = np.zeros(frames)
     decay = float(np.exp(-1 / (0.2 * FPS)))
-    for n in range(1, frames):
-        out[n] = min(1.0, out[n - 1] * decay + (rise[n] if rise[n] > 0.1 else 0.0))
+    for n in range(2, frames):
+        out[n] = min(1.0, out[n - 1] * decay + (rise[n - 2] if rise[n - 2] > 0.1 else 0.0))
     return out
 
 
@@ -169,7 +172,7 @@ def _film(scene: Scene, media: Path) -> Clean:
         fps = round(Fraction(container.streams.video[0].average_rate or FPS))
         first, last = round(scene.start * fps), round((scene.start + scene.seconds) * fps)
         pictures = [
-            frame.reformat(width=2 * WIDTH, height=360, format="rgb24").to_ndarray()
+            np.asarray(frame.reformat(width=2 * WIDTH, height=360, format="rgb24").to_ndarray(), dtype=np.uint8)
             for n, frame in enumerate(container.decode(video=0))
             if first <= n < last
         ]
