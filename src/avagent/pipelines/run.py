@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from avagent.io.webdataset import Loose, iter_samples
 from avagent.pipelines.beam_options import is_local
 from avagent.pipelines.progress import show_progress
 from avagent.pipelines.wiring import Wired
-from avagent.transforms.decisions import DecideShards, DecideTarget
+from avagent.transforms.decisions import DecideShards
 from avagent.transforms.read import ShardTask
 from avagent.transforms.write import ApplyDecisions, ApplyTarget
 
@@ -106,10 +106,9 @@ def decide_phase(session: Session, tasks: Sequence[ShardTask], inputs: Sequence[
     total = sum(shard.nbytes or 0 for shard in inputs if shard.url in wanted)
     with tempfile.TemporaryDirectory(prefix="avagent-") as folder:
         path = Path(folder) / "progress"
-        target = DecideTarget(output=session.output, progress=str(path) if is_local(session.options) else None)
-        transform = DecideShards(session.wired.loop, target)
+        loop = replace(session.wired.loop, progress=str(path) if is_local(session.options) else None)
         with show_progress("decide", path, total, session.console):
-            _run(session, "decide", todo, transform)
+            _run(session, "decide", todo, DecideShards(loop, session.output))
 
 
 def apply_phase(session: Session, tasks: Sequence[ShardTask], decided_in: str | None = None) -> list[ShardReport]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
@@ -11,31 +10,17 @@ from apache_beam.pvalue import PCollection
 from avagent.core.state import ClipDecision
 from avagent.io.manifest import decisions_url
 from avagent.io.records import write_decisions
-from avagent.transforms.progress import report_progress
 from avagent.transforms.read import ReadShards, ShardTask
 from avagent.transforms.refine import DecideClips, Loop
 
 
-@dataclass(frozen=True, kw_only=True)
-class DecideTarget:
-    """Where decisions go.
-
-    Attributes:
-        output: the output folder; the decision files lie in its manifest.
-        progress: file that local workers report to; None: no such report.
-    """
-
-    output: str
-    progress: str | None = None
-
-
 class DecideShards(beam.PTransform):
-    """Shards to decision files: read, caption, score, refine, write."""
+    """Shards to decision files in the manifest of the output folder: read, caption, score, refine, write."""
 
-    def __init__(self, loop: Loop, target: DecideTarget) -> None:
+    def __init__(self, loop: Loop, output: str) -> None:
         super().__init__()
         self._loop = loop
-        self._target = target
+        self._output = output
 
     def expand(self, tasks: PCollection[ShardTask]) -> PCollection[tuple[str, int]]:
         """ShardTask -> (shard URL, number of decisions), one a shard, empty shards included."""
@@ -43,7 +28,6 @@ class DecideShards(beam.PTransform):
             tasks
             | "ReadShards" >> ReadShards(self._loop.store)
             | "DecideClips" >> DecideClips(self._loop)
-            | "ReportProgress" >> beam.Map(report_progress, path=self._target.progress)
             | "KeyByShard" >> beam.Map(_keyed)
         )
         listed = tasks | "Listed" >> beam.Map(_listed)
@@ -51,7 +35,7 @@ class DecideShards(beam.PTransform):
             (decided, listed)
             | "WithListed" >> beam.Flatten()
             | "GroupByShard" >> beam.GroupByKey()
-            | "WriteDecisions" >> beam.Map(_write, output=self._target.output)
+            | "WriteDecisions" >> beam.Map(_write, output=self._output)
         )
 
 

@@ -7,19 +7,18 @@ import os
 from avagent.core.state import ClipDecision
 
 
-def report_progress(decision: ClipDecision, path: str | None) -> ClipDecision:
-    """Pass a decision on and append `outcome bytes` to a file.
+def report_progress(decision: ClipDecision, path: str | None) -> None:
+    """Append a decided clip's `outcome bytes` to a file.
 
     Args:
         decision: of one clip.
         path: a file on the machine that all workers share; None: report nothing (remote runners have Beam's metrics).
     """
-    if path is not None:
-        line = f"{decision.outcome} {decision.ref.length}\n".encode()
-        # One short append in O_APPEND mode is atomic between processes.
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(handle, line)
-        finally:
-            os.close(handle)
-    return decision
+    if path is None:
+        return
+    # One short append in O_APPEND mode is atomic between processes.
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(handle, f"{decision.outcome} {decision.ref.length}\n".encode())
+    finally:
+        os.close(handle)

@@ -16,6 +16,7 @@ from avagent.core.ports import Captioner, Planner, Scorer
 from avagent.core.state import ClipDecision, ClipState, conclude
 from avagent.transforms.infer import PortHandler, PortLoader
 from avagent.transforms.metrics import count_cache, count_decision, stage_latency
+from avagent.transforms.progress import report_progress
 from avagent.transforms.stages import (
     caption_clips,
     close_round,
@@ -40,6 +41,7 @@ class Loop:
         allowed: kinds of action that may be used.
         store: the worker's media store.
         max_batch: clips per model batch at most.
+        progress: file that local workers report decided clips to; None: no such report.
     """
 
     captioner: PortLoader[Captioner]
@@ -49,6 +51,7 @@ class Loop:
     allowed: frozenset[str]
     store: StoreConfig
     max_batch: int = 1
+    progress: str | None = None
 
 
 class CaptionClips(beam.PTransform):
@@ -73,7 +76,7 @@ class ScoreOriginals(beam.PTransform):
     def expand(self, states: PCollection[ClipState]) -> dict[str, PCollection[Any]]:
         """ClipState -> `done` decisions and states to `retry`."""
         scored = states | "Score" >> _infer(self._loop, self._loop.scorer, score_originals, "score")
-        return _decided(scored, self._loop.policy)
+        return _decided(scored, self._loop)
 
 
 class RefineRound(beam.PTransform):
@@ -93,7 +96,7 @@ class RefineRound(beam.PTransform):
             | "Edit" >> beam.Map(_edit, store=loop.store)
             | "Score" >> _infer(loop, loop.scorer, score_edits, "score")
         )
-        return _decided(scored, loop.policy)
+        return _decided(scored, loop)
 
 
 class DecideClips(beam.PTransform):
@@ -119,18 +122,20 @@ def _edit(state: ClipState, store: StoreConfig) -> ClipState:
         return edit_clip(state, media)
 
 
-def _decide(state: ClipState, policy: Policy) -> Iterator[ClipDecision | TaggedOutput]:
+def _decide(state: ClipState, policy: Policy, progress: str | None) -> Iterator[ClipDecision | TaggedOutput]:
     closed = close_round(state, policy)
     decision = conclude(closed, policy)
     if decision is None:
         yield TaggedOutput(RETRY, closed)
         return
     count_decision(decision)
+    report_progress(decision, progress)
     yield decision
 
 
-def _decided(states: PCollection[ClipState], policy: Policy) -> dict[str, PCollection[Any]]:
-    outputs = states | "Decide" >> beam.FlatMap(_decide, policy=policy).with_outputs(RETRY, main=DONE)
+def _decided(states: PCollection[ClipState], loop: Loop) -> dict[str, PCollection[Any]]:
+    decide = beam.FlatMap(_decide, policy=loop.policy, progress=loop.progress)
+    outputs = states | "Decide" >> decide.with_outputs(RETRY, main=DONE)
     return {DONE: outputs[DONE], RETRY: outputs[RETRY]}
 
 
