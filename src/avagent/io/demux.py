@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,17 +11,21 @@ from fractions import Fraction
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from avagent.core.errors import FailureReason, MediaError
 from avagent.core.media import StreamInfo
+from avagent.io.pyav import audio_context, video_context
 
 # Playlist and script demuxers (hls, concat, ...) would let a member of a shard open files and addresses of its choice.
 _FORMATS = (
     "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,ogg,wav,w64,aiff,flac,mp3,aac,ac3,eac3,caf,"
     "png_pipe,jpeg_pipe,mjpeg,image2pipe"
 )
+
+_ISO_STARTS = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,28 +74,39 @@ def over_limit(message: str) -> MediaError:
 
 
 @contextmanager
-def open_media(data: bytes, limits: MediaLimits = DEFAULT_LIMITS) -> Iterator[InputContainer]:
+def open_media(
+    data: bytes, limits: MediaLimits = DEFAULT_LIMITS, *, look_ahead: bool = True
+) -> Generator[InputContainer]:
     """A container opened for reading; errors of FFmpeg inside the block become :class:`MediaError`.
+
+    Args:
+        data: the file.
+        limits: what it may declare.
+        look_ahead: decode a little of the picture to learn its pixel format and reordering; False: trust the headers of
+            mp4 and mov, which tell everything else (1 ms instead of 15 ms at 720p).
 
     Raises:
         MediaError: zero bytes, not a media file, broken headers or packets, declared values beyond the limits.
     """
     if not data:
         raise corrupt("the media member has zero bytes")
+    options = {"format_whitelist": _FORMATS}
+    if not look_ahead and data[4:8] in _ISO_STARTS:
+        options["probesize"] = "32"
     try:
         container = av.open(
             io.BytesIO(data),
             mode="r",
-            container_options={"format_whitelist": _FORMATS},
+            container_options=options,
             metadata_errors="surrogateescape",
         )
-    except (av.FFmpegError, ValueError) as error:
+    except (FFmpegError, ValueError) as error:
         raise corrupt(f"cannot open the media member ({len(data)} bytes): {_reason(error)}") from error
     with container:
         _check_limits(container, limits)
         try:
             yield container
-        except av.FFmpegError as error:
+        except FFmpegError as error:
             raise corrupt(f"cannot decode the {container.format.name} member: {_reason(error)}") from error
 
 
@@ -107,7 +122,7 @@ def _check_limits(container: InputContainer, limits: MediaLimits) -> None:
             f"the member declares {container.duration / 1e6:.0f} s, the limit is {limits.max_duration:.0f} s"
         )
     for video in container.streams.video:
-        context = video.codec_context
+        context = video_context(video)
         width, height = (context.width, context.height) if context is not None else (0, 0)
         if max(width, height) > limits.max_side or width * height > limits.max_pixels:
             raise over_limit(
@@ -115,7 +130,7 @@ def _check_limits(container: InputContainer, limits: MediaLimits) -> None:
                 f" {limits.max_side} a side and {limits.max_pixels} pixels"
             )
     for audio in container.streams.audio:
-        context = audio.codec_context
+        context = audio_context(audio)
         if context is None:
             continue
         if context.layout.nb_channels > limits.max_channels or context.sample_rate > limits.max_rate:
@@ -132,13 +147,13 @@ def audio_stream(container: InputContainer) -> AudioStream | None:
         MediaError: no decoder for it.
     """
     stream = container.streams.best("audio")
-    if stream is None:
+    if not isinstance(stream, AudioStream):
         stream = next(iter(container.streams.audio), None)
     if stream is None:
         return None
-    if stream.codec_context is None:
+    if audio_context(stream) is None:
         raise unsupported("the sound is coded in a format that this FFmpeg build cannot decode; transcode the clip")
-    return stream if isinstance(stream, AudioStream) else None
+    return stream
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
@@ -152,7 +167,7 @@ def video_stream(container: InputContainer) -> VideoStream | None:
         return None
     best = container.streams.best("video")
     stream = next((s for s in candidates if best is not None and s.index == best.index), candidates[0])
-    if stream.codec_context is None:
+    if video_context(stream) is None:
         raise unsupported("the picture is coded in a format that this FFmpeg build cannot decode; transcode the clip")
     return stream
 
@@ -181,7 +196,7 @@ def probe(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> StreamInfo:
     Raises:
         MediaError: see :func:`open_media`.
     """
-    with open_media(data, limits) as container:
+    with open_media(data, limits, look_ahead=False) as container:
         audio, video = audio_stream(container), video_stream(container)
         rate = None if video is None else video.average_rate
         return StreamInfo(

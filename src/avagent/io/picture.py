@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import av
 import numpy as np
+from av.codec.context import ThreadType
 from av.container import InputContainer
-from av.packet import Packet
+from av.error import InvalidDataError
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -25,6 +25,7 @@ from avagent.io.demux import (
     start_of,
     video_stream,
 )
+from avagent.io.pyav import AnyPacket, decode_video, pixels_of
 
 _MOTION_WIDTH = 96
 """Width in pixels of the grey pictures that motion is measured on: a moving hand is left, grain and noise are not."""
@@ -43,7 +44,7 @@ class _Track:
     """The packets of a moving picture, and the moment that counts as 0."""
 
     stream: VideoStream
-    packets: list[Packet]
+    packets: list[AnyPacket]
     origin: float
 
     def time_of(self, frame: VideoFrame, index: int) -> float:
@@ -75,7 +76,7 @@ def sample_frames(
     if exact:
         picture = decode_picture(data, count, max_side=max_side, origin=origin, limits=limits)
         return None if picture is None else picture.frames
-    with open_media(data, limits) as container:
+    with open_media(data, limits, look_ahead=False) as container:
         track = _read(container, origin)
         if track is None:
             return None
@@ -89,7 +90,7 @@ def keyframe_count(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> int:
     Raises:
         MediaError: see :func:`avagent.io.demux.open_media`.
     """
-    with open_media(data, limits) as container:
+    with open_media(data, limits, look_ahead=False) as container:
         track = _read(container, 0.0)
         return 0 if track is None else sum(p.is_keyframe for p in track.packets)
 
@@ -178,7 +179,7 @@ def _read(container: InputContainer, origin: float | None) -> _Track | None:
     return _Track(stream, packets, origin)
 
 
-def _spread(packets: list[Packet], count: int) -> list[Packet]:
+def _spread(packets: list[AnyPacket], count: int) -> list[AnyPacket]:
     """At most `count` of the packets, nearest to the middles of as many equal stretches of time."""
     if len(packets) <= count:
         return packets
@@ -189,17 +190,17 @@ def _spread(packets: list[Packet], count: int) -> list[Packet]:
     return [ordered[i] for i in picked]
 
 
-def _clock(packet: Packet) -> int:
+def _clock(packet: AnyPacket) -> int:
     return packet.pts if packet.pts is not None else packet.dts or 0
 
 
-def _decode_alone(track: _Track, keys: list[Packet], limits: MediaLimits) -> Iterator[tuple[VideoFrame, float]]:
+def _decode_alone(track: _Track, keys: list[AnyPacket], limits: MediaLimits) -> Iterator[tuple[VideoFrame, float]]:
     """Decode keyframes one by one."""
     context = track.stream.codec_context
     for index, packet in enumerate(keys):
         try:
-            decoded = [*context.decode(packet), *context.decode(None)]
-        except av.InvalidDataError:
+            decoded = [*decode_video(context, packet), *decode_video(context, None)]
+        except InvalidDataError:
             decoded = []
         context.flush_buffers()
         for frame in decoded[:1]:
@@ -210,12 +211,12 @@ def _decode_alone(track: _Track, keys: list[Packet], limits: MediaLimits) -> Ite
 def _decode_all(track: _Track, limits: MediaLimits) -> Iterator[tuple[VideoFrame, float]]:
     context = track.stream.codec_context
     # Pictures decode 1.5 times as fast on two threads, for a tenth more work in all; more would crowd other workers.
-    context.thread_type, context.thread_count = "FRAME", 2
+    context.thread_type, context.thread_count = ThreadType.FRAME, 2
     damaged = index = 0
     for packet in (*track.packets, None):
         try:
-            decoded = context.decode(packet)
-        except av.InvalidDataError:
+            decoded = decode_video(context, packet)
+        except InvalidDataError:
             damaged += 1
             continue
         for frame in decoded:
@@ -242,7 +243,7 @@ class _Grey:
         small = self._scaler.reformat(
             frame, width=_MOTION_WIDTH, height=height, format="gray", interpolation=Interpolation.AREA
         )
-        return small.to_ndarray()
+        return pixels_of(small)
 
 
 def _motion(grey: Iterator[tuple[ByteArray, float]]) -> Motion | None:
@@ -263,7 +264,7 @@ def _stack(pictures: list[tuple[VideoFrame, float]], max_side: int) -> Frames:
 
 def _rgb(frame: VideoFrame, width: int, height: int) -> ByteArray:
     if not any(c.is_alpha for c in frame.format.components):
-        return frame.reformat(width=width, height=height, format="rgb24", interpolation="AREA").to_ndarray()
-    rgba = frame.reformat(width=width, height=height, format="rgba", interpolation="AREA").to_ndarray()
+        return pixels_of(frame.reformat(width=width, height=height, format="rgb24", interpolation="AREA"))
+    rgba = pixels_of(frame.reformat(width=width, height=height, format="rgba", interpolation="AREA"))
     alpha = rgba[..., 3:].astype(np.float32) / 255.0
     return np.round(rgba[..., :3] * alpha + 255.0 * (1.0 - alpha)).astype(np.uint8)

@@ -10,7 +10,7 @@ from fractions import Fraction
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
-from av.packet import Packet
+from av.error import FFmpegError
 from av.stream import Stream
 
 from avagent.core.errors import FailureReason, MediaError, ParameterError, Stage
@@ -18,6 +18,7 @@ from avagent.core.media import Waveform
 from avagent.io.audio_codec import EncodedSound, Encoding, Source, choose_encoding, configure, encode
 from avagent.io.demux import DEFAULT_LIMITS, MediaLimits, audio_stream, open_media, video_stream
 from avagent.io.edit_list import moov_first, set_edit
+from avagent.io.pyav import AnyPacket, add_copied_stream, add_sound_stream, mux
 from avagent.io.sound import first_time
 
 _SUFFIX_MUXERS: Mapping[str, str] = {"wav": "wav", "flac": "flac", "mp3": "mp3", "ogg": "ogg", "m4a": "ipod"}
@@ -121,6 +122,11 @@ def _write(
         # Encoders delay by fractions such as 6.5 ms: rounding a tie up would move the sound with every generation.
         start -= 1
     buffer = io.BytesIO()
+
+    def reread(_url: str, _flags: int, _options: dict[str, str]) -> _Reread:
+        """To move the index to the front, the muxer reads back what it has written."""
+        return _Reread(buffer)
+
     options = _muxer_options(container, muxer, encoding)
     if faststart:
         options["movflags"] = "+faststart"
@@ -131,11 +137,10 @@ def _write(
             format=muxer,
             container_options=options,
             metadata_errors="surrogateescape",
-            # To move the index to the front, the muxer reads back what it has written.
-            io_open=lambda _url, _flags, _options: _Reread(buffer),
+            io_open=reread,
         ) as output:
             track, sound = _Writer(output, container, old, encoding).run(packets, waveform, start)
-    except (av.FFmpegError, ValueError) as error:
+    except (FFmpegError, ValueError) as error:
         raise MediaError(
             f"cannot write the {muxer} container with {encoding.encoder} sound: {error};"
             " choose another audio codec that the container can hold",
@@ -188,14 +193,14 @@ def _muxer_options(container: InputContainer | None, muxer: str, encoding: Encod
     return options
 
 
-def _source(stream: AudioStream | None, packets: list[Packet]) -> Source:
+def _source(stream: AudioStream | None, packets: list[AnyPacket]) -> Source:
     if stream is None:
         return Source()
     ticks = sum(p.duration or 0 for p in packets)
     seconds = float(ticks * stream.time_base) if stream.time_base is not None else 0.0
     measured = round(sum(p.size for p in packets) * 8 / seconds) if seconds > 0 else None
     context = stream.codec_context
-    integer = context.format is not None and context.format.name.rstrip("p") in ("u8", "s16", "s32")
+    integer = context.format.name.rstrip("p") in ("u8", "s16", "s32")
     return Source(
         codec=context.codec.canonical_name,
         bit_rate=measured or context.bit_rate,
@@ -213,7 +218,7 @@ class _Writer:
     old: AudioStream | None
     encoding: Encoding
 
-    def run(self, packets: list[Packet], waveform: Waveform, start: int) -> tuple[int, EncodedSound]:
+    def run(self, packets: list[AnyPacket], waveform: Waveform, start: int) -> tuple[int, EncodedSound]:
         """Write everything; returns the number of the sound's track, and what was encoded."""
         copies, stream = self._add_streams()
         self._add_metadata()
@@ -222,11 +227,11 @@ class _Writer:
         for packet in (p for p in packets if p.stream_index in copies):
             time = _time(packet)
             while position < len(sound.packets) and _time(sound.packets[position]) <= time:
-                self.output.mux(sound.packets[position])
+                mux(self.output, [sound.packets[position]])
                 position += 1
             packet.stream = copies[packet.stream_index]
-            self.output.mux(packet)
-        self.output.mux(sound.packets[position:])
+            mux(self.output, [packet])
+        mux(self.output, sound.packets[position:])
         return stream.index, sound
 
     def _add_streams(self) -> tuple[dict[int, Stream], AudioStream]:
@@ -242,23 +247,18 @@ class _Writer:
         return copies, sound or self._add_sound()
 
     def _add_sound(self) -> AudioStream:
-        stream = self.output.add_stream(self.encoding.encoder, rate=self.encoding.rate)
+        stream = add_sound_stream(self.output, self.encoding.encoder, self.encoding.rate)
         configure(stream.codec_context, self.encoding)
         stream.time_base = Fraction(1, self.encoding.rate)
         return stream
 
     def _copy(self, stream: Stream) -> Stream | None:
         try:
-            copy = self.output.add_stream_from_template(stream, opaque=True)
+            return add_copied_stream(self.output, stream)
         except ValueError:
             if stream.type in ("video", "audio"):
                 raise
             return None
-        if stream.codec_context is not None:
-            copy.codec_context.codec_tag = stream.codec_context.codec_tag
-        copy.metadata.update(stream.metadata)
-        copy.disposition = stream.disposition
-        return copy
 
     def _add_metadata(self) -> None:
         if self.container is None:
@@ -275,7 +275,7 @@ def _describes_encoding(key: str) -> bool:
     return key.startswith("_STATISTICS") or key.split("-", maxsplit=1)[0] in _ENCODER_TAGS
 
 
-def _time(packet: Packet) -> Fraction:
+def _time(packet: AnyPacket) -> Fraction:
     ticks = packet.dts if packet.dts is not None else packet.pts
     return Fraction(ticks or 0) * packet.time_base
 
@@ -294,7 +294,7 @@ def _check_copied(data: bytes, result: bytes, limits: MediaLimits) -> None:
 
 
 def _video_packets(data: bytes, limits: MediaLimits) -> list[tuple[int, Fraction | None, Fraction | None, bool]]:
-    with open_media(data, limits) as container:
+    with open_media(data, limits, look_ahead=False) as container:
         return [
             (
                 hash(bytes(p)),

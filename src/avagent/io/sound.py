@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.packet import Packet
+from av.error import FFmpegError
 
 from avagent.core.errors import FailureReason, MediaError
 from avagent.core.media import FloatArray, Waveform
@@ -25,6 +24,7 @@ from avagent.io.demux import (
     unsupported,
 )
 from avagent.io.edit_list import edited_duration
+from avagent.io.pyav import AnyPacket, decode_sound
 
 _GAP = 0.030
 """A jump of the timestamps beyond this, in s, is a hole in the recording and becomes silence. Less is jitter."""
@@ -95,7 +95,7 @@ def decode_audio(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> Wavefo
     Raises:
         MediaError: broken, truncated or unsupported sound, NaN or Inf among the samples, more than the limits allow.
     """
-    with open_media(data, limits) as container:
+    with open_media(data, limits, look_ahead=False) as container:
         stream = audio_stream(container)
         if stream is None:
             return None
@@ -115,32 +115,30 @@ def decode_audio(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> Wavefo
     return Waveform(np.ascontiguousarray(samples), track.rate)
 
 
-def first_time(packets: list[Packet]) -> float:
+def first_time(packets: list[AnyPacket]) -> float:
     """Presentation time in s of the first sample that one stream's packets decode to; 0 where nothing tells it."""
     for packet in packets:
         try:
-            frames = packet.decode()
-        except av.FFmpegError:
+            frames = decode_sound(packet)
+        except FFmpegError:
             continue
         for frame in frames:
-            if isinstance(frame, AudioFrame) and frame.samples:
+            if frame.samples:
                 return 0.0 if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
     return 0.0
 
 
 def _frames(container: InputContainer, stream: AudioStream, track: _Track) -> Iterator[AudioFrame]:
     packets = damaged = 0
-    last: av.FFmpegError | None = None
+    last: FFmpegError | None = None
     for packet in container.demux(stream):
         packets += packet.size > 0
         try:
-            decoded = packet.decode()
-        except av.FFmpegError as error:
+            decoded = decode_sound(packet)
+        except FFmpegError as error:
             damaged, last, track.after_damage = damaged + 1, error, True
             continue
-        for frame in decoded:
-            if isinstance(frame, AudioFrame):
-                yield frame
+        yield from decoded
     if last is not None and damaged > max(1, track.limits.max_damaged * packets):
         raise corrupt(f"{damaged} of {packets} packets of the sound cannot be decoded ({last.strerror})")
 

@@ -1,0 +1,94 @@
+"""Typed doors to the places where PyAV's stubs say less than PyAV does."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.codec.context import CodecContext
+from av.container import OutputContainer
+from av.packet import Packet, PacketSideData, packet_sidedata_type_from_literal
+from av.stream import Stream
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from avagent.core.media import ByteArray
+
+if TYPE_CHECKING:
+    AnyPacket = Packet[Any]
+else:
+    AnyPacket = Packet
+StreamT = TypeVar("StreamT", bound=Stream)
+
+# pyright: reportUnknownMemberType=false
+
+
+def context_of(stream: Stream) -> CodecContext | None:
+    """The stream's codec context; None: FFmpeg has no decoder for it."""
+    return cast("CodecContext | None", stream.codec_context)
+
+
+def audio_context(stream: AudioStream) -> AudioCodecContext | None:
+    """As :func:`context_of`."""
+    return cast("AudioCodecContext | None", stream.codec_context)
+
+
+def video_context(stream: VideoStream) -> VideoCodecContext | None:
+    """As :func:`context_of`."""
+    return cast("VideoCodecContext | None", stream.codec_context)
+
+
+def decode_video(context: VideoCodecContext, packet: AnyPacket | None) -> list[VideoFrame]:
+    """The pictures that come out when a packet goes in; None: those that are held back."""
+    return context.decode(packet)
+
+
+def decode_sound(packet: AnyPacket) -> list[AudioFrame]:
+    """The frames that come out when a packet of a sound stream goes in."""
+    return cast("list[AudioFrame]", packet.decode())
+
+
+def encode_sound(stream: AudioStream, frame: AudioFrame | None) -> list[AnyPacket]:
+    """The packets that come out when a frame goes in; None: those that are held back."""
+    return cast("list[AnyPacket]", stream.encode(frame))
+
+
+def add_sound_stream(output: OutputContainer, encoder: str, rate: int) -> AudioStream:
+    """A new stream for an audio encoder. Raises ValueError if the container cannot hold its codec."""
+    return cast("AudioStream", output.add_stream(encoder, rate=rate))
+
+
+def add_copied_stream(output: OutputContainer, stream: StreamT) -> StreamT:
+    """A new stream for another one's packets. Raises ValueError if the container cannot hold them."""
+    copied = output.add_stream_from_template(stream, opaque=True)
+    source = context_of(stream)
+    if source is not None:
+        # Two tags can stand for one codec (hvc1, hev1): players tell them apart.
+        copied.codec_context.codec_tag = source.codec_tag
+    copied.metadata.update(stream.metadata)
+    copied.disposition = stream.disposition
+    return copied
+
+
+def mux(output: OutputContainer, packets: Sequence[AnyPacket]) -> None:
+    """Write packets."""
+    output.mux(packets)
+
+
+def mark_padding(packet: AnyPacket, samples: int) -> None:
+    """Tell decoders that so many samples at the end of a packet are not part of the sound."""
+    kind = packet_sidedata_type_from_literal("skip_samples")
+    mark = PacketSideData(kind, 10)  # pyright: ignore[reportCallIssue]
+    # libavcodec's AV_PKT_DATA_SKIP_SAMPLES: samples to skip at the start, at the end, and two reasons.
+    mark.update(struct.pack("<IIBB", 0, samples, 0, 0))
+    packet.set_sidedata(mark)
+
+
+def pixels_of(frame: VideoFrame) -> ByteArray:
+    """The pixels of a frame of 8 bits a component."""
+    return cast("ByteArray", frame.to_ndarray())
