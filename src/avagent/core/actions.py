@@ -30,11 +30,14 @@ class SpectralSubtraction:
     """Spectral floor relative to the noisy bin, [-60, 0] dB."""
     quantile: float = 0.3
     """Quantile over time that estimates the noise power per frequency, [0.05, 0.5]."""
+    window_s: float = 3.0
+    """How long the noise is taken as steady, [1, 60] s; it is estimated anew for every such window."""
 
     def __post_init__(self) -> None:
         _within(self, "over_subtraction", 1.0, 8.0, "times the noise power")
         _within(self, "floor_db", -60.0, 0.0, "dB")
         _within(self, "quantile", 0.05, 0.5, "")
+        _within(self, "window_s", 1.0, 60.0, "s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,17 +45,20 @@ class WienerFilter:
     """Wiener gain from a-priori SNR (Scalart & Filho 1996, doi:10.1109/ICASSP.1996.543199)."""
 
     kind: Literal["wiener_filter"] = "wiener_filter"
-    strength: float = 1.0
+    strength: float = 1.75
     """Multiple of the estimated noise power, [0.25, 8]."""
     floor_db: float = -25.0
     """Lowest gain, [-60, 0] dB."""
     quantile: float = 0.3
     """Quantile over time that estimates the noise power per frequency, [0.05, 0.5]."""
+    window_s: float = 3.0
+    """How long the noise is taken as steady, [1, 60] s; it is estimated anew for every such window."""
 
     def __post_init__(self) -> None:
         _within(self, "strength", 0.25, 8.0, "times the noise power")
         _within(self, "floor_db", -60.0, 0.0, "dB")
         _within(self, "quantile", 0.05, 0.5, "")
+        _within(self, "window_s", 1.0, 60.0, "s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +70,13 @@ class WaveletDenoise:
     """Multiple of the estimated noise deviation, [0.25, 4]."""
     levels: int = 6
     """Depth of the decomposition, [1, 10]."""
+    window_s: float = 3.0
+    """How long the noise is taken as steady, [1, 60] s; it is estimated anew for every such window."""
 
     def __post_init__(self) -> None:
         _within(self, "strength", 0.25, 4.0, "times the noise deviation")
         _within(self, "levels", 1, 10, "levels")
+        _within(self, "window_s", 1.0, 60.0, "s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +90,14 @@ class SpectralGate:
     """Attenuation of a closed gate, [0, 60] dB."""
     quantile: float = 0.3
     """Quantile over time that estimates the noise power per frequency, [0.05, 0.5]."""
+    window_s: float = 3.0
+    """How long the noise is taken as steady, [1, 60] s; it is estimated anew for every such window."""
 
     def __post_init__(self) -> None:
         _within(self, "threshold_db", 0.0, 30.0, "dB")
         _within(self, "reduction_db", 0.0, 60.0, "dB")
         _within(self, "quantile", 0.05, 0.5, "")
+        _within(self, "window_s", 1.0, 60.0, "s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,11 +20,10 @@ from avagent.core.actions import (
 )
 from avagent.core.errors import EditError, FailureReason, ParameterError
 from avagent.core.media import Waveform
+from avagent.dsp.denoise import NoiseReport
 from avagent.dsp.fill import FillReport, fill_blanks
-from avagent.dsp.gate import spectral_gate
-from avagent.dsp.noise import NoiseReport
 from avagent.dsp.shift import ShiftReport, shift
-from avagent.dsp.spectral import spectral_subtraction, wiener_filter
+from avagent.dsp.spectral import spectral_gate, spectral_subtraction, wiener_filter
 from avagent.dsp.timescale import PitchReport, SpeedReport, pitch, speed
 from avagent.dsp.validate import check_waveform
 from avagent.dsp.volume import VolumeReport, volume

@@ -1,88 +1,118 @@
-"""Blind estimate of the noise floor, and the frame around every spectral noise filter."""
+"""Blind estimate of a noise floor that may change over time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from avagent.core.media import Waveform
-from avagent.dsp.hum import remove_hum
-from avagent.dsp.stft import Stft, in_blocks
+from avagent.core.media import FloatArray, Waveform
+from avagent.dsp.stft import Stft
 
-Power = npt.NDArray[np.float32]
-Gain = npt.NDArray[np.float32]
-GainRule = Callable[[Power, Power], Gain]
+_SEED_QUANTILE = 0.1
+_CUT = 1.5
+_ITERATIONS = 5
+_MIN_FRAMES = 8
+_HALF_WIDTH = 4
+_SILENT = 1e-12
+"""Mean square of a frame below which it is digital silence, and tells nothing about the noise (-120 dBFS)."""
+_NOISY_DB, _CLEAN_DB = 16.0, 24.0
+_LIFT = 2.5
+_ALL_NOISE_DB = 1.0
 
-FRAME_S = 0.032
-_BLOCK_S = 24.0
-_CONTEXT_S = 6.0
-_TINY = 1e-12
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoiseReport:
-    """What a noise filter did.
+@dataclass(frozen=True, slots=True, eq=False)
+class NoiseTrack:
+    """Noise power over time.
 
     Attributes:
-        removed_db: power of what was taken away, relative to the input, in dB; None: nothing was.
-        hum_hz: fundamental of the hum that was notched out; None: none was found.
+        centres: float64 [windows], in samples.
+        power: float32 [windows, bins], mean over the channels, in the units of :meth:`Stft.power`.
     """
 
-    removed_db: float | None
-    hum_hz: float | None = None
+    centres: npt.NDArray[np.float64]
+    power: FloatArray
+
+    def at(self, positions: npt.NDArray[np.float64]) -> FloatArray:
+        """float32 [positions, bins], interpolated in dB."""
+        if self.centres.size == 1:
+            return self.power
+        left = np.clip(np.searchsorted(self.centres, positions) - 1, 0, self.centres.size - 2)
+        step = self.centres[left + 1] - self.centres[left]
+        share = np.clip((positions - self.centres[left]) / step, 0.0, 1.0).astype(np.float32)[:, None]
+        level = np.log(self.power)
+        return np.exp(level[left] + share * (level[left + 1] - level[left]))
 
 
-def noise_power(power: Power, quantile: float) -> Power:
-    """Noise power per frequency from a quantile over time, unbiased for Gaussian noise.
+def track_noise(waveform: Waveform, stft: Stft, *, window_s: float, quantile: float) -> NoiseTrack | None:
+    """The noise floor in half-overlapping windows of `window_s`.
 
-    Args:
-        power: float32 [frames, bins].
-        quantile: in (0, 1).
+    The floor of a window is the mean of an exponential distribution (the power of Gaussian noise in one bin), fitted to
+    the small values alone, so that neither speech nor notes raise it. Where it says that the clip is noisy, the
+    unbiased `quantile` over time may raise it by up to 4 dB: that catches noise which changes as fast as speech.
 
     Returns:
-        float32 [1, bins].
+        None: too short or silent to tell, or nothing but noise: then the noise is the programme.
     """
-    index = min(power.shape[0] - 1, int(quantile * power.shape[0]))
-    value = np.partition(power, index, axis=0)[index]
-    return (value / np.float32(-math.log1p(-quantile)))[None, :].astype(np.float32)
+    floors: list[FloatArray] = []
+    centres: list[float] = []
+    totals: list[float] = []
+    lift: list[FloatArray] = []
+    segments = max(1, int(2.0 * waveform.duration / window_s))
+    edges = np.linspace(0, waveform.length, segments + 1).astype(int)
+    before: FloatArray | None = None
+    for index in range(segments):
+        power = stft.power(waveform.samples, int(edges[index]), int(edges[index + 1]))
+        both = power if before is None else np.concatenate([before, power], axis=1)
+        before = power
+        if index == 0 and segments > 1:
+            continue
+        active = both[:, both.mean(axis=(0, 2)) > _SILENT * stft.frame / 2]
+        if active.shape[1] < _MIN_FRAMES:
+            continue
+        low, middle = _floors(active, quantile)
+        floors.append(low)
+        lift.append(np.clip(middle / low, 1.0, _LIFT))
+        totals.append(float(active.mean(axis=(0, 1)).sum()))
+        centres.append(float(edges[index]) if segments > 1 else waveform.length / 2)
+    if not floors:
+        return None
+    floor = np.asarray(floors)
+    ratio_db = 10.0 * math.log10(np.mean(totals) / float(floor.mean(axis=0).sum()))
+    noisy = float(np.clip((_CLEAN_DB - ratio_db) / (_CLEAN_DB - _NOISY_DB), 0.0, 1.0))
+    trust = min(1.0, ratio_db / _ALL_NOISE_DB)
+    if trust <= 0.0:
+        return None
+    return NoiseTrack(np.asarray(centres), floor * np.asarray(lift) ** np.float32(noisy) * np.float32(trust))
 
 
-def filter_spectrum(waveform: Waveform, quantile: float, rule: GainRule) -> tuple[Waveform, NoiseReport]:
-    """Hum notches, then a gain per time and frequency, the same for all channels (so that the stereo image stays).
-
-    Args:
-        waveform: checked.
-        quantile: of the noise estimate.
-        rule: (signal power, noise power) -> gain, each float32 [frames, bins].
-    """
-    if waveform.length == 0:
-        return waveform, NoiseReport(removed_db=None)
-    clean, hum_hz = remove_hum(waveform)
-    stft = Stft.of_seconds(FRAME_S, waveform.rate)
-
-    def work(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        spectrum = stft.analyse(samples)
-        power = np.mean(spectrum.real**2 + spectrum.imag**2, axis=0) + np.float32(_TINY)
-        spectrum *= rule(power, noise_power(power, quantile))
-        return stft.synthesise(spectrum, samples.shape[1])
-
-    block = stft.hop * math.ceil(_BLOCK_S * waveform.rate / stft.hop)
-    context = stft.hop * math.ceil(_CONTEXT_S * waveform.rate / stft.hop)
-    out = in_blocks(clean.samples, block, context, work)
-    result = Waveform(out, waveform.rate)
-    return result, NoiseReport(removed_db=removed_db(waveform, result), hum_hz=hum_hz)
+def _floors(power: FloatArray, quantile: float) -> tuple[FloatArray, FloatArray]:
+    """Truncated-exponential and quantile estimate of the noise, each float32 [bins], of float32 [channels, frames, bins]."""
+    ordered = np.sort(np.ascontiguousarray(power.transpose(0, 2, 1)), axis=2)
+    frames = ordered.shape[2]
+    floor = _at_quantile(ordered, _SEED_QUANTILE)[:, :, None]
+    shrink = np.float32(1.0 - _CUT * math.exp(-_CUT) / (1.0 - math.exp(-_CUT)))
+    # Sorted along time, "below the cut" is a prefix: sums come from a cumulative sum.
+    sums = np.cumsum(ordered, axis=2)
+    for _ in range(_ITERATIONS):
+        count = np.maximum(np.count_nonzero(ordered < np.float32(_CUT) * floor, axis=2, keepdims=True), 1)
+        floor = np.take_along_axis(sums, np.minimum(count, frames) - 1, axis=2) / (shrink * count)
+    tiny = np.float32(1e-20)
+    low = _smooth(floor[:, :, 0].mean(axis=0, dtype=np.float32) + tiny)
+    return low, _smooth(_at_quantile(ordered, quantile).mean(axis=0) + tiny)
 
 
-def removed_db(before: Waveform, after: Waveform) -> float | None:
-    """Power of the difference relative to the input, in dB; None where nothing changed."""
-    total = difference = 0.0
-    for start in range(0, before.length, 1 << 20):
-        x = before.samples[:, start : start + (1 << 20)]
-        d = x - after.samples[:, start : start + (1 << 20)]
-        total += float(np.sum(np.square(x, dtype=np.float64)))
-        difference += float(np.sum(np.square(d, dtype=np.float64)))
-    return 10.0 * math.log10(difference / total) if difference > 0.0 and total > 0.0 else None
+def _at_quantile(ordered: FloatArray, quantile: float) -> FloatArray:
+    """Mean of the exponential distribution that has this quantile."""
+    index = min(ordered.shape[2] - 1, int(quantile * ordered.shape[2]))
+    return ordered[:, :, index] / np.float32(-math.log1p(-quantile))
+
+
+def _smooth(power: FloatArray) -> FloatArray:
+    """Geometric mean over up to 9 neighbouring frequencies, fewer at the lowest, where noise is steep."""
+    cumulative = np.concatenate([[0.0], np.cumsum(np.log(power), dtype=np.float64)])
+    index = np.arange(power.size)
+    half = np.minimum(np.minimum(_HALF_WIDTH, index // 3), power.size - 1 - index)
+    return np.exp((cumulative[index + half + 1] - cumulative[index - half]) / (2 * half + 1)).astype(np.float32)

@@ -6,6 +6,7 @@ Square-root Hann windows on both sides with 75% overlap: perfect reconstruction,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-Samples = npt.NDArray[np.float32]
+from avagent.core.media import FloatArray
+
 Spectrum = npt.NDArray[np.complex64]
 
 OVERLAP = 4
@@ -32,55 +34,89 @@ class Stft:
     @classmethod
     def of_seconds(cls, frame_s: float, rate: int) -> Stft:
         """The transform whose frames last about `frame_s`, of a length that is quick to transform."""
-        return cls(scipy.fft.next_fast_len(max(4, round(frame_s * rate / OVERLAP)), real=True))
+        return cls(int(scipy.fft.next_fast_len(max(4, round(frame_s * rate / OVERLAP)), real=True)))
 
     @property
     def frame(self) -> int:
         """Samples in a frame."""
         return OVERLAP * self.hop
 
-    def _window(self) -> Samples:
-        phase = (np.arange(self.frame) + 0.5) * (np.pi / self.frame)
-        return np.sin(phase).astype(np.float32)
+    @property
+    def bins(self) -> int:
+        """Frequencies from 0 to half the sampling rate."""
+        return self.frame // 2 + 1
 
-    def analyse(self, samples: Samples) -> Spectrum:
+    def window(self) -> FloatArray:
+        """float32 [frame]; its squares add up to half the frame."""
+        return np.sin((np.arange(self.frame) + 0.5) * (np.pi / self.frame)).astype(np.float32)
+
+    def analyse(self, samples: FloatArray) -> Spectrum:
         """complex64 [channels, frames, bins] of float32 [channels, samples]; frame i ends at sample (i + 1) hops."""
         channels, length = samples.shape
+        lead = self.frame - self.hop
         count = -(-length // self.hop) + OVERLAP - 1
         padded = np.zeros((channels, (count + OVERLAP - 1) * self.hop), np.float32)
-        padded[:, self.frame - self.hop : self.frame - self.hop + length] = samples
+        padded[:, lead : lead + length] = samples
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.frame, axis=1)[:, :: self.hop]
-        return np.asarray(scipy.fft.rfft(frames * self._window(), axis=-1, overwrite_x=True), np.complex64)
+        return _rfft(frames * self.window())
 
-    def synthesise(self, spectrum: Spectrum, length: int) -> Samples:
+    def power(self, samples: FloatArray, first: int, stop: int) -> FloatArray:
+        """float32 [channels, frames, bins]: power of the frames that begin in [first, stop), 2 hops apart, inside."""
+        stop = min(stop, samples.shape[1] - self.frame + 1)
+        if stop <= first:
+            return np.zeros((samples.shape[0], 0, self.bins), np.float32)
+        part = samples[:, first : stop - 1 + self.frame]
+        frames = np.lib.stride_tricks.sliding_window_view(part, self.frame, axis=1)[:, :: 2 * self.hop]
+        return power_of(_rfft(frames * self.window()))
+
+    def synthesise(self, spectrum: Spectrum, length: int) -> FloatArray:
         """float32 [channels, length]: the inverse of :meth:`analyse`."""
         frames = np.asarray(scipy.fft.irfft(spectrum, n=self.frame, axis=-1), np.float32)
-        frames *= self._window() * np.float32(2.0 / OVERLAP)
+        frames *= self.window() * np.float32(2.0 / OVERLAP)
         channels, count, _ = frames.shape
         out = np.zeros((channels, count + OVERLAP - 1, self.hop), np.float32)
         parts = frames.reshape(channels, count, OVERLAP, self.hop)
         for k in range(OVERLAP):
             out[:, k : k + count] += parts[:, :, k]
-        flat = out.reshape(channels, -1)
-        return np.ascontiguousarray(flat[:, self.frame - self.hop : self.frame - self.hop + length])
+        lead = self.frame - self.hop
+        return np.ascontiguousarray(out.reshape(channels, -1)[:, lead : lead + length])
 
 
-def in_blocks(samples: Samples, block: int, context: int, function: Callable[[Samples], Samples]) -> Samples:
+def power_of(spectrum: Spectrum) -> FloatArray:
+    """float32 squared magnitude."""
+    power = np.square(spectrum.real)
+    power += np.square(spectrum.imag)
+    return power
+
+
+def in_blocks(
+    samples: FloatArray, block: int, context: int, function: Callable[[FloatArray, int], FloatArray]
+) -> FloatArray:
     """Apply a length-preserving function to blocks with context on both sides, so that memory stays bounded.
 
     Args:
         samples: float32 [channels, samples].
         block: samples a block.
         context: samples before and after a block that the function sees and whose result is dropped.
-        function: float32 [channels, n] -> the same shape; its result must not depend on samples farther than `context`.
+        function: (float32 [channels, n], position of its first sample) -> the same shape; a result must not depend on
+            samples farther away than `context`.
     """
     length = samples.shape[1]
     if length <= block + context:
-        return function(samples)
+        return function(samples, 0)
     out = np.empty_like(samples)
     for start in range(0, length, block):
         stop = min(length, start + block)
         low = max(0, start - context)
-        result = function(samples[:, low : min(length, stop + context)])
+        result = function(samples[:, low : min(length, stop + context)], low)
         out[:, start:stop] = result[:, start - low : stop - low]
     return out
+
+
+def multiple(seconds: float, rate: int, unit: int) -> int:
+    """The number of samples of at least `seconds` that is a multiple of `unit`."""
+    return unit * math.ceil(seconds * rate / unit)
+
+
+def _rfft(frames: FloatArray) -> Spectrum:
+    return np.asarray(scipy.fft.rfft(frames, axis=-1, overwrite_x=True), np.complex64)

@@ -6,52 +6,79 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-import pywt
+import pywt  # pyright: ignore[reportMissingTypeStubs]
 from scipy.ndimage import uniform_filter1d
 
 from avagent.core.actions import WaveletDenoise
-from avagent.core.media import Waveform
+from avagent.core.media import FloatArray, Waveform
+from avagent.dsp.denoise import FRAME_S, NoiseReport, removed_db
 from avagent.dsp.hum import remove_hum
-from avagent.dsp.noise import NoiseReport, removed_db
-from avagent.dsp.stft import in_blocks
+from avagent.dsp.noise import NoiseTrack, track_noise
+from avagent.dsp.stft import Stft, in_blocks, multiple
 
 _WAVELET = "sym8"
-_LOCAL_S = 0.128
-_QUANTILE = 0.1
-_BLOCK_S = 24.0
-_CONTEXT_S = 4.0
+_LOCAL_S = 0.032
+_QUANTILE = 0.3
+_BLOCK_S = 16.0
+_CONTEXT_S = 0.5
+_NOMINAL_RATE = 16_000
+_MIN_WINDOW = 3
 
 
 def wavelet_denoise(waveform: Waveform, action: WaveletDenoise) -> tuple[Waveform, NoiseReport]:
-    """Soft shrinkage by BayesShrink with a local signal variance (Chang, Yu & Vetterli 2000, doi:10.1109/83.862633)."""
-    if waveform.length == 0:
-        return waveform, NoiseReport(removed_db=None)
+    """Shrinkage of wavelet coefficients by their local signal-to-noise ratio.
+
+    BayesShrink with a local signal variance (Chang, Yu & Vetterli 2000, doi:10.1109/83.862633 and 83.862630); the noise
+    variance of every level follows from the noise track and the frequency response of that level.
+    """
     clean, hum_hz = remove_hum(waveform)
     rate = waveform.rate
-    wavelet = pywt.Wavelet(_WAVELET)
+    stft = Stft.of_seconds(FRAME_S, rate)
+    noise = track_noise(clean, stft, window_s=action.window_s, quantile=_QUANTILE)
+    levels = _depth(action.levels, rate, waveform.length)
+    if noise is None or levels < 1:
+        return clean, NoiseReport(removed_db=removed_db(waveform, clean), hum_hz=hum_hz)
+    variances = NoiseTrack(noise.centres, noise.power @ _responses(levels, stft).T)
+    local = round(_LOCAL_S * rate)
 
-    def work(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        length = samples.shape[1]
-        levels = min(action.levels, pywt.dwt_max_level(length, wavelet.dec_len))
-        if levels < 1:
-            return samples
-        parts = pywt.wavedec(samples, wavelet, level=levels, axis=-1)
-        for index in range(1, len(parts)):
-            scale = 2 ** (levels - index + 1)
-            parts[index] = _shrink(parts[index], max(3, round(_LOCAL_S * rate / scale)), action.strength)
-        return np.asarray(pywt.waverec(parts, wavelet, axis=-1)[:, :length], np.float32)
+    def work(samples: FloatArray, position: int) -> FloatArray:
+        return _shrink_block(samples, position, variances, local, action.strength)
 
-    unit = 1 << action.levels
-    block = unit * math.ceil(_BLOCK_S * rate / unit)
-    context = unit * math.ceil(_CONTEXT_S * rate / unit)
+    unit = 1 << levels
+    block, context = multiple(_BLOCK_S, rate, unit), multiple(_CONTEXT_S, rate, unit)
     result = Waveform(in_blocks(clean.samples, block, context, work), rate)
     return result, NoiseReport(removed_db=removed_db(waveform, result), hum_hz=hum_hz)
 
 
-def _shrink(detail: npt.NDArray[np.float32], window: int, strength: float) -> npt.NDArray[np.float32]:
-    """Soft threshold sigma^2 / sigma_x of every coefficient, from the channels' common local variance."""
-    local = uniform_filter1d(np.mean(np.square(detail), axis=0), window, mode="reflect")
-    noise = np.float32(strength**2) * np.quantile(local, _QUANTILE).astype(np.float32)
-    signal = np.sqrt(np.maximum(local - noise, 1e-20))
-    magnitude = np.sqrt(np.mean(np.square(detail), axis=0)) + np.float32(1e-20)
-    return np.asarray(detail * np.maximum(1.0 - noise / signal / magnitude, 0.0), np.float32)
+def _depth(levels: int, rate: int, length: int) -> int:
+    """Levels at this rate: as many more (or fewer) as make the lowest band the one it is at 16 kHz."""
+    depth = max(1, levels + round(math.log2(rate / _NOMINAL_RATE)))
+    return min(depth, int(pywt.dwt_max_level(length, pywt.Wavelet(_WAVELET).dec_len)))
+
+
+def _responses(levels: int, stft: Stft) -> FloatArray:
+    """float32 [levels + 1, bins]: noise power per bin -> variance of a coefficient; coarsest first, as pywt orders them."""
+    wavelet = pywt.Wavelet(_WAVELET)
+    omega = np.linspace(0.0, np.pi, stft.bins)
+    low_pass, high_pass = np.asarray(wavelet.dec_lo), np.asarray(wavelet.dec_hi)
+    rows: list[npt.NDArray[np.float64]] = []
+    passed = np.ones(stft.bins)
+    for level in range(levels):
+        scaled = np.exp(-1j * np.outer(omega * 2**level, np.arange(low_pass.size)))
+        rows.append(passed * np.abs(scaled @ high_pass) ** 2)
+        passed = passed * np.abs(scaled @ low_pass) ** 2
+    rows.append(passed)
+    # The window's energy is half a frame; the mean over frequency of a response is 1.
+    return (np.asarray(rows[::-1]) / (stft.bins * stft.frame / 2)).astype(np.float32)
+
+
+def _shrink_block(samples: FloatArray, position: int, variances: NoiseTrack, local: int, strength: float) -> FloatArray:
+    parts = pywt.wavedec(samples, _WAVELET, mode="symmetric", level=variances.power.shape[1] - 1, axis=-1)
+    for index, part in enumerate(parts):
+        scale = 2 ** (len(parts) - max(index, 1))
+        centres = position + (np.arange(part.shape[1]) + 0.5) * scale
+        noise = NoiseTrack(variances.centres, variances.power[:, index : index + 1]).at(centres)[:, 0]
+        power = uniform_filter1d(np.mean(np.square(part), axis=0), max(_MIN_WINDOW, local // scale), mode="reflect")
+        power = np.maximum(power, np.float32(1e-20))
+        part *= np.maximum(1.0 - np.float32(strength**2) * noise / power, 0.0).astype(np.float32)
+    return np.ascontiguousarray(pywt.waverec(parts, _WAVELET, mode="symmetric", axis=-1)[:, : samples.shape[1]])
