@@ -28,13 +28,13 @@ from avagent.pipelines.wiring import wire
 @click.option("--debug", is_flag=True, help="Show tracebacks and all log lines.")
 @click.pass_context
 def apply(context: click.Context, decisions: str, output: str | None, **flags: bool) -> int:
-    r"""Apply the decisions of an earlier `refine --decide-only`, as they are now: they may have been edited by hand.
+    """Apply the decisions of an earlier `refine --decide-only`, as they are now: they may have been edited by hand.
 
     \b
     Example:
       avagent refine --input shards/ --output refined/ --decide-only
       avagent apply --decisions refined/
-    """
+    """  # noqa: D301  (click's mark for lines to keep)
     return run_apply(decisions, output or decisions, tuple(context.args), overwrite=flags["overwrite"])
 
 

@@ -15,6 +15,7 @@ from enum import StrEnum
 import click
 import google_crc32c
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from avagent.core.errors import AVAgentError
@@ -48,18 +49,18 @@ class Finding:
 @recipe_options
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def doctor(recipe: str, settings: tuple[str, ...], **_flags: bool) -> int:
-    r"""Check this machine for a recipe: packages, weights, codecs; exit code 1 if something it needs is missing.
+    """Check this machine for a recipe: packages, weights, codecs; exit code 1 if something it needs is missing.
 
     \b
     Example:
       avagent doctor --recipe embedded
-    """
+    """  # noqa: D301  (click's mark for lines to keep)
     findings = list(examine(load_recipe(recipe, settings)))
     table = Table(box=None)
     for column in ("", "what", "found, or what to do"):
         table.add_column(column, overflow="fold")
     for finding in findings:
-        table.add_row(str(finding.health), finding.subject, finding.detail)
+        table.add_row(str(finding.health), escape(finding.subject), escape(finding.detail))
     Console().print(table)
     return 1 if any(finding.health is Health.MISSING for finding in findings) else 0
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from avagent.core.errors import UsageError
+from avagent.core.media import StreamInfo
 from avagent.io.container import probe
 from avagent.io.shards import list_shards
 from avagent.io.webdataset import BadSample, ShardSummary, inspect_shard, read_shard
@@ -19,12 +20,12 @@ from avagent.io.webdataset import BadSample, ShardSummary, inspect_shard, read_s
 @click.option("--clips", "shown", type=click.IntRange(0), default=5, show_default=True, help="Clips shown per shard.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def inspect(source: str, shown: int, **_flags: bool) -> int:
-    r"""Show what is in a shard, a folder or a pattern of shards: clips, members, streams, and what is wrong.
+    """Show what is in a shard, a folder or a pattern of shards: clips, members, streams, and what is wrong.
 
     \b
     Example:
       avagent inspect shards/demo-000000.tar --clips 3
-    """
+    """  # noqa: D301  (click's mark for lines to keep)
     console = Console(soft_wrap=True)
     bad = 0
     for shard in list_shards(source):
@@ -68,8 +69,12 @@ def _print_clips(console: Console, shard: str, shown: int) -> None:
 def _streams(data: bytes) -> tuple[str, str]:
     info = probe(data)
     sound = f"{info.audio_codec} {info.rate} Hz {info.channels} ch {_seconds(info.audio_duration)}"
-    picture = f"{info.video_codec} {info.width}x{info.height} {_seconds(info.video_duration)}"
+    picture = f"{info.video_codec} {_size(info)}{_seconds(info.video_duration)}"
     return (sound if info.has_audio else "none", picture if info.has_video else "none")
+
+
+def _size(info: StreamInfo) -> str:
+    return f"{info.width}x{info.height} " if info.width and info.height else ""
 
 
 def _seconds(value: float | None) -> str:

@@ -69,7 +69,7 @@ class RefineRequest:
 def refine(
     context: click.Context, source: str, output: str, recipe: str, settings: tuple[str, ...], **flags: Any
 ) -> int:
-    r"""Repair the sound of every clip where that helps.
+    """Repair the sound of every clip where that helps.
 
     Options that are not ours go to Beam: --runner, --direct_num_workers, ...
 
@@ -78,7 +78,7 @@ def refine(
       avagent refine --input shards/ --output refined/
       avagent refine --input 'gs://bucket/train-{000000..000099}.tar' --output gs://bucket/refined --decide-only
       avagent refine --input shards/ --output refined/ --direct_num_workers=2 --direct_running_mode=multi_processing
-    """
+    """  # noqa: D301  (click's mark for lines to keep)
     overrides = list(settings)
     if flags["max_rounds"] is not None:
         overrides.append(f"policy.max_rounds={flags['max_rounds']}")
