@@ -74,7 +74,9 @@ def state_from_json(line: str | bytes) -> ClipState:
 def write_decisions(url: str, decisions: Iterable[ClipDecision]) -> int:
     """A file of decisions, one a line, in the order of their index; returns their number. Atomic. Raises OSError."""
     ordered = sorted(decisions, key=lambda decision: decision.ref.index)
-    storage.write_bytes(url, "".join(decision_to_json(d) + "\n" for d in ordered).encode())
+    with storage.atomic_write(url) as file:
+        for decision in ordered:
+            file.write(decision_to_json(decision).encode() + b"\n")
     return len(ordered)
 
 
@@ -85,13 +87,12 @@ def read_decisions(url: str) -> Iterator[ClipDecision]:
         OSError: it cannot be read.
         ParameterError: a line is not a decision; the message says which.
     """
-    for number, line in enumerate(storage.read_bytes(url).split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            yield decision_from_json(line)
-        except ParameterError as error:
-            raise ParameterError(f"{url}, line {number}: {error}") from error
+    with storage.open_read(url) as source:
+        for number, line in enumerate(source, start=1):
+            try:
+                yield decision_from_json(line)
+            except ParameterError as error:
+                raise ParameterError(f"{url}, line {number}: {error}") from error
 
 
 def clip_record(decision: ClipDecision, provenance: Provenance) -> bytes:

@@ -271,10 +271,12 @@ class _Rewriter:
         self._explain(key, failure)
 
     def _missing(self, decision: ClipDecision) -> None:
+        """What was decided on is gone; its key may belong to another sample by now."""
         failure = decision.failure
+        key = safe_key(decision.ref, unique=failure is not None)
         if failure is None:
             failure = self._turn(decision, _changed(decision, "is no longer there"))
-        self._explain(safe_key(decision.ref), failure)
+        self._explain(key, failure)
 
     def _explain(self, key: str, failure: Failure) -> None:
         self._letters.tar().add(error_name(key), error_record(failure))
@@ -289,6 +291,11 @@ def _by_index(decisions: Iterable[ClipDecision], shard: str) -> dict[int, ClipDe
     found: dict[int, ClipDecision] = {}
     for decision in decisions:
         index = decision.ref.index
+        if (decision.failure is None) == (decision.outcome == Outcome.FAILED):
+            raise ParameterError(
+                f"{shard}: the decision {decision.outcome} for clip {decision.ref.key!r} does not go with its failure"
+                f" {decision.failure}"
+            )
         if found.setdefault(index, decision) != decision:
             raise ParameterError(f"{shard}: two different decisions for clip {decision.ref.key!r} at index {index}")
     return found

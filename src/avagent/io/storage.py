@@ -26,6 +26,10 @@ class ByteSource(Protocol):
         """At most `size` bytes; fewer only at the end."""
         ...
 
+    def __iter__(self) -> Iterator[bytes]:
+        """Its lines, each with its newline."""
+        ...
+
     def seek(self, offset: int, whence: int = 0, /) -> int:
         """Move to an absolute position."""
         ...
@@ -78,8 +82,10 @@ def filesystem(url: str) -> tuple[Any, str]:
         UsageError: the scheme is unknown, or its package is not installed.
     """
     scheme = url.split("://", 1)[0] if "://" in url else "file"
+    # A cached listing would hide what another worker has written since.
+    options = {"use_listings_cache": False} if scheme in EXTRAS else {}
     try:
-        fs, path = cast("tuple[Any, Any]", fsspec.core.url_to_fs(url))  # pyright: ignore[reportUnknownMemberType]
+        fs, path = cast("tuple[Any, Any]", fsspec.core.url_to_fs(url, **options))  # pyright: ignore[reportUnknownMemberType]
     except ImportError as error:
         extra = EXTRAS.get(scheme)
         remedy = f"pip install 'avagent[{extra}]'" if extra else "install its fsspec package"
@@ -139,7 +145,6 @@ def size(url: str) -> int:
 def list_folder(folder: str) -> list[str]:
     """URLs of the files directly inside a folder, sorted; empty if there is no such folder."""
     fs, path = filesystem(folder)
-    fs.invalidate_cache(path)
     try:
         entries = cast("list[dict[str, Any]]", fs.ls(path, detail=True))
     except (FileNotFoundError, NotADirectoryError):
@@ -229,10 +234,8 @@ def atomic_write(url: str) -> Generator[AtomicFile]:
         with fs.open(temporary, "wb") as handle:
             file = AtomicFile(handle)
             yield file
-        fs.invalidate_cache(folder)
         _check_size(fs, temporary, file.written.nbytes)
         _move(fs, temporary, target, local=is_local(url))
-        fs.invalidate_cache(folder)
     except BaseException:
         with suppress(OSError):
             fs.rm_file(temporary)

@@ -1,0 +1,168 @@
+"""Storage: the same behaviour on every file system, and writes that appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import subprocess
+import sys
+import uuid
+
+import fsspec
+import pytest
+
+from avagent.core.errors import UsageError
+from avagent.io import storage
+
+
+@pytest.fixture(params=["path", "file", "memory"])
+def root(request, tmp_path):
+    if request.param == "memory":
+        return f"memory://{uuid.uuid4().hex}"
+    return str(tmp_path) if request.param == "path" else f"file://{tmp_path}"
+
+
+def test_writes_are_read_back_whole_and_by_range(root):
+    url = storage.join(root, "deep", "folder", "a.bin")
+    data = bytes(range(256)) * 100
+    written = storage.write_bytes(url, data)
+    assert written == storage.Written(nbytes=25_600, md5=hashlib.md5(data, usedforsecurity=False).hexdigest())
+    assert storage.exists(url)
+    assert storage.size(url) == 25_600
+    assert storage.read_bytes(url) == data
+    assert storage.read_range(url, 255, 3) == b"\xff\x00\x01"
+    assert storage.read_range(url, 25_599, 10) == b"\xff"
+    assert storage.read_range(url, 5, 0) == b""
+    assert b"".join(storage.iter_range(url, 100, 20_000)) == data[100:20_100]
+    with storage.open_read(url) as source:
+        assert source.read(2) == b"\x00\x01"
+        source.seek(10)
+        assert source.read() == data[10:]
+
+
+def test_a_write_replaces_the_file_at_once(root):
+    url = storage.join(root, "a.txt")
+    storage.write_bytes(url, b"old")
+    with storage.atomic_write(url) as file:
+        file.write(b"ne")
+        file.write(b"w")
+        assert storage.read_bytes(url) == b"old"
+    assert storage.read_text(url) == "new"
+    assert storage.list_folder(root) == [url]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(root):
+    url = storage.join(root, "a.txt")
+    storage.write_bytes(url, b"old")
+
+    def blocks():
+        yield b"half"
+        raise RuntimeError("in the middle")
+
+    def write():
+        with storage.atomic_write(url) as file:
+            for block in blocks():
+                file.write(block)
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        write()
+    assert storage.read_bytes(url) == b"old"
+    assert storage.list_folder(root) == [url]
+
+
+def test_a_file_of_another_size_than_written_is_refused(tmp_path, monkeypatch):
+    url = str(tmp_path / "a.txt")
+    monkeypatch.setattr(fsspec.implementations.local.LocalFileSystem, "size", lambda self, path: 3)
+    with pytest.raises(OSError, match="wrote 4 bytes, found 3"):
+        storage.write_bytes(url, b"four")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_writer_leaves_no_file_of_that_name(tmp_path):
+    code = (
+        "import os, signal, sys\n"
+        "from avagent.io import storage\n"
+        "with storage.atomic_write(sys.argv[1]) as file:\n"
+        "    file.write(bytes(1 << 20))\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    url = str(tmp_path / "a.tar")
+    done = subprocess.run([sys.executable, "-c", code, url], check=False)
+    assert done.returncode == -signal.SIGKILL
+    left = storage.list_folder(str(tmp_path))
+    assert not storage.exists(url)
+    assert len(left) == 1
+    assert storage.is_temporary(left[0])
+
+
+def test_two_writers_of_one_file_do_not_mix(root):
+    url = storage.join(root, "a.txt")
+    with storage.atomic_write(url) as first, storage.atomic_write(url) as second:
+        first.write(b"first")
+        second.write(b"the second")
+    assert storage.read_bytes(url) == b"first"
+    assert storage.list_folder(root) == [url]
+
+
+def test_list_folder_gives_files_directly_inside_in_order(root):
+    for name in ("b", "a", "sub/c"):
+        storage.write_bytes(storage.join(root, name), b"")
+    assert storage.list_folder(root) == [storage.join(root, "a"), storage.join(root, "b")]
+    assert storage.is_folder(storage.join(root, "sub"))
+    assert storage.list_folder(storage.join(root, "absent")) == []
+
+
+def test_remove_is_content_with_what_is_not_there(root):
+    url = storage.join(root, "sub", "a")
+    storage.remove(url)
+    storage.write_bytes(url, b"")
+    storage.remove(url)
+    assert not storage.exists(url)
+    storage.write_bytes(url, b"")
+    storage.remove(storage.join(root, "sub"), recursive=True)
+    assert not storage.exists(url)
+
+
+def test_makedirs_may_be_repeated(root):
+    storage.makedirs(storage.join(root, "a", "b"))
+    storage.makedirs(storage.join(root, "a", "b"))
+    assert storage.is_folder(storage.join(root, "a", "b"))
+
+
+def test_canonical_urls_do_not_depend_on_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert storage.canonical("a/b.tar") == str(tmp_path / "a" / "b.tar")
+    assert storage.canonical(f"file://{tmp_path}/b.tar") == str(tmp_path / "b.tar")
+    assert storage.canonical("memory://x/b.tar") == storage.canonical("memory:///x/b.tar")
+
+
+@pytest.mark.parametrize(
+    ("url", "folder", "name"),
+    [
+        ("/a/b.tar", "/a", "b.tar"),
+        ("/b.tar", "/", "b.tar"),
+        ("b.tar", ".", "b.tar"),
+        ("gs://bucket/a/b.tar", "gs://bucket/a", "b.tar"),
+        ("gs://bucket/b.tar", "gs://bucket", "b.tar"),
+        ("memory://b.tar", "memory://", "b.tar"),
+    ],
+)
+def test_parent_and_basename(url, folder, name):
+    assert (storage.parent(url), storage.basename(url)) == (folder, name)
+    if folder != ".":
+        assert storage.join(folder, name) == url
+
+
+def test_an_unknown_scheme_says_so():
+    with pytest.raises(UsageError, match="unknown storage 'nowhere'"):
+        storage.exists("nowhere://bucket/a.tar")
+
+
+@pytest.mark.parametrize(("url", "extra"), [("gs://b/a.tar", "gcs"), ("s3://b/a.tar", "s3")])
+def test_a_missing_package_names_the_extra(url, extra, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise ImportError("no such package")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", refuse)
+    with pytest.raises(UsageError, match=rf"avagent\[{extra}\]"):
+        storage.exists(url)
