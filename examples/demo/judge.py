@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 from scipy.io import wavfile
+from scipy.signal import correlate
 
 from avagent.core.media import FloatArray, Waveform
 from avagent.dsp.measure import measure
@@ -128,6 +129,13 @@ def si_sdr(reference: FloatArray, estimate: FloatArray) -> float:
     return 10.0 * float(np.log10(max(float(target @ target), 1e-20) / max(float(rest @ rest), 1e-20)))
 
 
+def lag_ms(reference: Waveform, estimate: Waveform) -> float:
+    """How much later than the reference a sound comes, in ms: the peak of their cross-correlation."""
+    clean, other = reference.mono(), estimate.mono()
+    correlation = correlate(other, clean, mode="full", method="fft")
+    return (int(np.argmax(correlation)) - (clean.size - 1)) * 1000.0 / reference.rate
+
+
 def _rows(path: Path) -> list[Row]:
     rows: list[Row] = pq.read_table(path).to_pylist()
     return rows
@@ -150,6 +158,9 @@ def _distance(fault: str, clean_wav: Path, before: bytes, after: bytes) -> Dista
         case "speed":
             values = [None if s is None else abs(s.duration - clean.duration) for s in (faulty, refined)]
             return Distance(measure="|dt| s", before=values[0], after=values[1], higher_is_better=False)
+        case "lag":
+            values = [None if s is None else abs(lag_ms(clean, s)) for s in (faulty, refined)]
+            return Distance(measure="|lag| ms", before=values[0], after=values[1], higher_is_better=False)
         case _:
             values = [None if s is None else si_sdr(clean.mono(), s.mono()) for s in (faulty, refined)]
             return Distance(measure="SI-SDR dB", before=values[0], after=values[1], higher_is_better=True)
