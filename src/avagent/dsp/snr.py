@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +16,19 @@ from avagent.dsp.spectrum import Spectrogram
 
 Array = npt.NDArray[np.float64]
 
-_QUANTILE = 0.1
-_SMOOTH_FRAMES = 5
-_SMOOTH_BINS = 21
+_QUANTILE = 0.03
+_SMOOTH_FRAMES = 7
+_FREEDOM = 0.95 * _SMOOTH_FRAMES
+"""Independent windows in a mean over time: half overlapped Hann windows correlate by 1/36 in power (Welch 1967)."""
+_SMOOTH_BINS, _LOW_BINS, _LOW_SMOOTH_BINS = 21, 16, 5
+_EXCESS = 0.15
+_SCALE = 0.95
 _FEWEST_FRAMES = 12
 _SILENT = 1e-12
 _MOST_DB = 80.0
-_FREEDOM = 1.0 + 0.65 * (_SMOOTH_FRAMES - 1)
-"""Equivalent number of independent Hann windows, half overlapped, in a mean of _SMOOTH_FRAMES."""
+_BANDS = 12
+_STEADY_DB = 12.0
+_STRAIGHT_DB = 8.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,10 +51,12 @@ class NoiseFloor:
 
 
 def noise_floor(spectra: Spectrogram, kept: npt.NDArray[np.bool_] | None = None) -> NoiseFloor | None:
-    """Measure the floor: per bin the 10% quantile over time, corrected for its bias on noise.
+    """Measure the floor: a low quantile of each bin over time, corrected for its bias on noise.
 
-    The quantile of a smoothed periodogram of Gaussian noise is that of a gamma variable (Martin 2001,
-    doi:10.1109/89.928915, section III, for the minimum); dividing by it gives the mean.
+    The minimum of a smoothed periodogram underestimates noise by a factor that depends only on the smoothing (Martin
+    2001, doi:10.1109/89.928915, section III); for a quantile the factor is that of a gamma variable. What the
+    programme leaks into the floor grows with its level above it; the correction was fitted on speech with white, pink
+    and brown noise at 0 to 20 dB.
 
     Args:
         spectra: power over time and frequency.
@@ -60,66 +68,104 @@ def noise_floor(spectra: Spectrogram, kept: npt.NDArray[np.bool_] | None = None)
     power = spectra.power if kept is None else spectra.power[kept]
     if power.shape[0] < _FEWEST_FRAMES:
         return None
-    smooth = np.asarray(uniform_filter1d(power, _SMOOTH_FRAMES, axis=0, mode="nearest"), dtype=np.float32)
     mean = power.mean(axis=0, dtype=np.float64)
     total = float(mean.sum())
     if total <= _SILENT:
         return None
-    floor = np.minimum(_floor(smooth), mean)
+    smooth = np.maximum(uniform_filter1d(power, _SMOOTH_FRAMES, axis=0, mode="nearest"), np.float32(0.0))
+    floor = _floor(smooth, mean)
     noise = max(float(floor.sum()), total * 10.0 ** (-_MOST_DB / 10.0))
-    ratio = 10.0 * float(np.log10(max(total - noise, 1e-3 * noise) / noise))
-    slope = _slope(spectra.frequencies, floor)
-    stationarity = _stationarity(smooth, floor)
+    ratio = 10.0 * float(np.log10(max(total - noise, 1e-2 * noise) / noise))
+    slope, residual = _slope(spectra.frequencies, floor)
+    bands = _in_bands(smooth, mean, floor)
+    stationarity = float(np.clip(1.0 - bands.change_db / _STEADY_DB, 0.0, 1.0))
     return NoiseFloor(
-        snr=Estimate(ratio, _confidence(ratio, stationarity, power.shape[0])),
-        colour=_colour(slope),
+        snr=Estimate(ratio, _confidence(ratio, bands, power.shape[0])),
+        colour=_colour(slope) if residual < _STRAIGHT_DB else NoiseColour.UNKNOWN,
         slope=slope,
         stationarity=stationarity,
         power=floor,
     )
 
 
-def _floor(smooth: FloatArray) -> Array:
+def _floor(smooth: FloatArray, mean: Array) -> Array:
     bias = float(gamma.ppf(_QUANTILE, _FREEDOM)) / _FREEDOM
-    quantile = np.quantile(smooth, _QUANTILE, axis=0) / bias
-    return np.asarray(median_filter(quantile.astype(np.float64), _SMOOTH_BINS, mode="nearest"), dtype=np.float64)
+    # The lowest of 32 are few enough to be partitioned, which is a third of the time of a quantile.
+    rank = _QUANTILE * (smooth.shape[0] - 1)
+    low = np.partition(smooth, [int(rank), int(np.ceil(rank))], axis=0)
+    quantile = low[int(rank)] + (rank % 1.0) * (low[int(np.ceil(rank))] - low[int(rank)])
+    raw = quantile.astype(np.float64) / bias
+    floor = median_filter(raw, _SMOOTH_BINS, mode="nearest")
+    floor[:_LOW_BINS] = median_filter(raw, _LOW_SMOOTH_BINS, mode="nearest")[:_LOW_BINS]
+    floor = _SCALE * np.asarray(floor, dtype=np.float64)
+    above = np.log10(np.maximum(mean / np.maximum(floor, 1e-30), 1.0))
+    return np.minimum(floor / (1.0 + _EXCESS * above), mean)
 
 
-def _slope(frequencies: Array, floor: Array) -> float:
-    """Least-squares slope of the floor over the logarithm of frequency, third octaves weighing alike."""
-    inside = (frequencies > 100.0) & (frequencies < 0.8 * frequencies[-1]) & (floor > 0.0)
-    if np.count_nonzero(inside) < 8:
-        return 0.0
-    octaves = np.log2(frequencies[inside])
-    weights = 1.0 / np.sqrt(frequencies[inside])
-    return float(np.polyfit(octaves, 10.0 * np.log10(floor[inside]), 1, w=weights)[0])
+def _slope(frequencies: Array, floor: Array) -> tuple[float, float]:
+    """Slope of the floor in dB an octave, octaves weighing alike, and the deviation from it in dB."""
+    inside = (frequencies > 100.0) & (frequencies < 0.8 * frequencies[-1]) & (floor > floor.max() * 1e-12)
+    if np.count_nonzero(inside) < _BANDS:
+        return 0.0, float("inf")
+    octaves, levels = np.log2(frequencies[inside]), 10.0 * np.log10(floor[inside])
+    weights = 1.0 / frequencies[inside]
+    weights /= weights.sum()
+    x, y = octaves - weights @ octaves, levels - weights @ levels
+    slope = float((weights @ (x * y)) / (weights @ (x * x)))
+    return slope, float(np.sqrt(weights @ np.square(y - slope * x)))
 
 
 def _colour(slope: float) -> NoiseColour:
     """The nearest of 0, -3, -6 and +3 dB an octave."""
-    if slope < -9.0 or slope > 7.5:
+    if not -9.0 <= slope <= 7.5:
         return NoiseColour.UNKNOWN
-    if slope < -4.5:
-        return NoiseColour.BROWN
-    if slope < -1.5:
-        return NoiseColour.PINK
-    return NoiseColour.WHITE if slope < 1.5 else NoiseColour.BLUE
+    slopes = {NoiseColour.WHITE: 0.0, NoiseColour.PINK: -3.0, NoiseColour.BROWN: -6.0, NoiseColour.BLUE: 3.0}
+    return min(slopes, key=lambda colour: abs(slopes[colour] - slope))
 
 
-def _stationarity(smooth: FloatArray, floor: Array) -> float:
-    """How alike the floor of four parts of the clip is: 1 at no difference, 0 at 12 dB."""
-    if smooth.shape[0] < 4 * _FEWEST_FRAMES:
-        return 0.5
-    bias = float(gamma.ppf(_QUANTILE, _FREEDOM)) / _FREEDOM
-    levels = [
-        10.0 * np.log10(float((np.quantile(part, _QUANTILE, axis=0) / bias).sum()) + 1e-15)
-        for part in np.array_split(smooth, 4)
-    ]
-    return float(np.clip(1.0 - (max(levels) - min(levels)) / 12.0, 0.0, 1.0))
+@dataclass(frozen=True, slots=True)
+class _Bands:
+    """The floor over 12 bands, each weighing as its share of the floor.
+
+    Attributes:
+        change_db: between the floors of four parts of the clip.
+        spread_db: between the 3% and the 25% quantile over time: small where there is a floor at all.
+        unlike: distance of its spectrum from that of the programme, 0 (alike) to 1.
+    """
+
+    change_db: float
+    spread_db: float
+    unlike: float
 
 
-def _confidence(ratio: float, stationarity: float, frames: int) -> float:
-    """Low where all is floor (an engine, rain: the sound itself is steady), where it changes, and for short clips."""
-    foreground = float(np.clip((ratio + 4.0) / 6.0, 0.0, 1.0))
-    length = float(np.clip(frames / 90.0, 0.1, 1.0))
-    return foreground * (0.3 + 0.7 * stationarity) * length
+def _in_bands(smooth: FloatArray, mean: Array, floor: Array) -> _Bands:
+    edges = np.unique(np.geomspace(2, floor.size - 1, _BANDS + 1).astype(int))
+    over_time = np.stack([smooth[:, a:b].sum(axis=1) for a, b in pairwise(edges)], axis=1).astype(np.float64)
+    floors = np.array([floor[a:b].sum() for a, b in pairwise(edges)])
+    means = np.array([mean[a:b].sum() for a, b in pairwise(edges)])
+    tiny = 1e-9 * float(means.max()) + 1e-30
+    shares = (floors + tiny) / (floors + tiny).sum()
+    programme = np.maximum(means - floors, tiny)
+    low, middle = np.quantile(over_time, (_QUANTILE, 0.25), axis=0)
+    parts = [np.quantile(part, 0.05, axis=0) for part in np.array_split(over_time, 4)]
+    levels = 10.0 * np.log10(np.stack(parts) + tiny)
+    return _Bands(
+        change_db=float(shares @ (levels.max(axis=0) - levels.min(axis=0))),
+        spread_db=float(shares @ (10.0 * np.log10((middle + tiny) / (low + tiny)))),
+        unlike=0.5 * float(np.abs(shares - programme / programme.sum()).sum()),
+    )
+
+
+def _confidence(ratio: float, bands: _Bands, frames: int) -> float:
+    """How far the ratio is to be trusted.
+
+    A high ratio is a lower bound that nothing can spoil. A low one counts as noise only where there is a floor (little
+    spread), which does not change, under a programme of another spectrum: an engine, rain or applause, all floor or
+    all alike, is the sound itself as far as one can tell. Limits were placed on 100 recordings, clean and with noise.
+    """
+    clean = (ratio - 15.0) / 10.0
+    floor = min(1.0, (8.0 - bands.spread_db) / 5.0, (12.0 - bands.change_db) / 7.0)
+    distinct = min((bands.unlike - 0.2) / 0.25, (ratio + 4.0) / 5.0)
+    seconds = frames / 60.0
+    noisy = min(1.0, seconds) * float(np.clip(floor, 0.0, 1.0)) * float(np.clip(distinct, 0.0, 1.0))
+    return float(np.clip(max(clean, noisy), 0.0, 1.0))
