@@ -73,8 +73,8 @@ def test_the_best_leaves_and_nothing_is_tried_twice(
     original: Scores, after: list[Scores], ideas: list[Plan], policy: Policy
 ):
     history = run(original, after, ideas, policy)
-    tried = [r.actions for r in history.rounds]
-    assert len(set(tried)) == len(tried)
+    for tried in ([r.actions for r in history.rounds], [r.plan.actions for r in history.rounds]):
+        assert len(set(tried)) == len(tried)
     decision = decide(history, policy)
     accepted = [r for r in history.rounds if r.accepted]
     if accepted:

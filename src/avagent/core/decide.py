@@ -160,7 +160,7 @@ def choose_plan(candidates: Sequence[Plan], history: History, base: Base, allowe
     for plan in candidates:
         if plan.empty:
             return plan
-        if uses_only(plan, allowed) and not history.tried(before + plan.actions):
+        if uses_only(plan, allowed) and not history.tried(plan, before + plan.actions):
             return plan
     return Plan(rationale="every candidate was tried or is not allowed" if candidates else "no candidate")
 

@@ -69,6 +69,6 @@ class History:
         """Actions that make the best audio so far from the original."""
         return self.best.actions if self.best else ()
 
-    def tried(self, actions: tuple[Action, ...]) -> bool:
-        """Whether these actions, with these parameters, were already applied to the original in this order."""
-        return any(r.actions == actions for r in self.rounds)
+    def tried(self, plan: Plan, actions: tuple[Action, ...]) -> bool:
+        """Whether this plan was tried on any base, or these actions on the original in this order; parameters count."""
+        return any(r.plan == plan or r.actions == actions for r in self.rounds)

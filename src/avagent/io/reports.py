@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from avagent.core.errors import ParameterError
@@ -18,8 +20,9 @@ def report_url(output: str, shard: str) -> str:
 
 
 def write_report(output: str, report: ShardReport) -> None:
-    """Write a shard's report, atomically. Raises OSError."""
-    storage.write_bytes(report_url(output, report.name), _REPORT.dump_json((report,), indent=2)[1:-1].strip() + b"\n")
+    """Write a shard's report, atomically; URLs in it are relative: the folder can be moved. Raises OSError."""
+    kept = replace(report, url=report.url and report.name)
+    storage.write_bytes(report_url(output, report.name), _REPORT.dump_json((kept,))[1:-1] + b"\n")
 
 
 def read_report(output: str, shard: str) -> ShardReport | None:
@@ -35,6 +38,7 @@ def read_report(output: str, shard: str) -> ShardReport | None:
     except FileNotFoundError:
         return None
     try:
-        return _REPORT.validate_json(b"[" + text + b"]")[0]
+        report = _REPORT.validate_json(b"[" + text + b"]")[0]
     except ValidationError as error:
         raise ParameterError(f"{url} is not the report of a shard: {error}") from error
+    return replace(report, url=report.url and storage.join(output, report.name))

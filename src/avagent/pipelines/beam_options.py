@@ -6,7 +6,7 @@ import argparse
 import difflib
 from collections.abc import Sequence
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, WorkerOptions
 
 from avagent.core.errors import UsageError
 
@@ -33,12 +33,19 @@ def beam_options(arguments: Sequence[str], own_options: Sequence[str] = ()) -> P
         standard.runner = FN_API_RUNNER
     if is_local(options):
         _refuse_unknown(arguments, own_options)
+        _quieten(options)
     return options
 
 
 def is_local(options: PipelineOptions) -> bool:
     """Whether the pipeline runs in this process or in children of it."""
     return options.view_as(StandardOptions).runner in LOCAL_RUNNERS
+
+
+def _quieten(options: PipelineOptions) -> None:
+    """Worker processes would print their whole life on the terminal."""
+    worker = options.view_as(WorkerOptions)
+    worker.default_sdk_harness_log_level = worker.default_sdk_harness_log_level or "WARNING"
 
 
 def _refuse_unknown(arguments: Sequence[str], own_options: Sequence[str]) -> None:
