@@ -10,15 +10,18 @@ import numpy.typing as npt
 from avagent.core.errors import ParameterError
 from avagent.core.facts import Estimate, Facts, NoiseColour
 from avagent.core.media import Motion, StreamInfo, Waveform
-from avagent.dsp.bs1770 import gated_loudness, true_peak_dbtp
+from avagent.dsp.bs1770 import gated_loudness
 from avagent.dsp.clipping import clipping_ratio
 from avagent.dsp.dropouts import Gap, find_dropouts
 from avagent.dsp.hum_detect import detect_hum
 from avagent.dsp.lag import lag_profile
 from avagent.dsp.onset import onset_strength
+from avagent.dsp.resampling import resample
 from avagent.dsp.snr import noise_floor
 from avagent.dsp.spectrum import Spectrogram, bandwidth_hz, spectrogram
 
+_BLOCK, _MARGIN = 1024, 256
+_NEAR_PEAK = 10.0 ** (-4.0 / 20.0)
 _MUTED_PEAK = 10.0 ** (-70.0 / 20.0)
 
 
@@ -40,7 +43,7 @@ def measure(waveform: Waveform, *, motion: Motion | None = None, streams: Stream
     base = Facts(duration=waveform.duration, rate=waveform.rate, channels=waveform.channels, duration_mismatch=mismatch)
     peak = float(np.max(np.abs(waveform.samples), initial=0.0))
     if peak < _MUTED_PEAK:
-        return replace(base, muted=True, true_peak=true_peak_dbtp(waveform))
+        return replace(base, muted=True, true_peak=_true_peak(waveform))
     gaps = find_dropouts(waveform)
     spectra = spectrogram(waveform)
     floor = None if spectra is None else noise_floor(spectra, _outside(gaps, spectra, waveform.rate))
@@ -49,7 +52,7 @@ def measure(waveform: Waveform, *, motion: Motion | None = None, streams: Stream
     return replace(
         base,
         loudness=gated_loudness(waveform),
-        true_peak=true_peak_dbtp(waveform),
+        true_peak=_true_peak(waveform),
         snr=None if floor is None else floor.snr,
         noise_colour=NoiseColour.UNKNOWN if floor is None else floor.colour,
         stationarity=None if floor is None else floor.stationarity,
@@ -70,6 +73,27 @@ def _refuse_non_finite(waveform: Waveform) -> None:
         bad = int(np.count_nonzero(~np.isfinite(waveform.samples)))
         if bad:
             raise ParameterError(f"{bad} of {waveform.samples.size} samples are NaN or infinite")
+
+
+def _true_peak(waveform: Waveform) -> float | None:
+    """True peak in dBTP (BS.1770-4, annex 2), read only where samples come within 4 dB of the highest.
+
+    Elsewhere it would have to rise by more than 4 dB between two samples. Oversampling everything takes longer than
+    all the other measurements together.
+    """
+    blocks = -(-waveform.length // _BLOCK)
+    best = 0.0
+    for channel in waveform.samples if blocks else ():
+        starts = np.arange(blocks) * _BLOCK
+        level = np.maximum(np.maximum.reduceat(channel, starts), -np.minimum.reduceat(channel, starts))
+        best = max(best, float(level.max()))
+        loud = level >= max(_NEAR_PEAK * best, np.finfo(np.float32).tiny)
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], loud, [False])).astype(np.int8))).tolist()
+        for first, stop in zip(edges[::2], edges[1::2], strict=True):
+            part = channel[max(0, first * _BLOCK - _MARGIN) : stop * _BLOCK + _MARGIN]
+            fine = resample(part, 1.0, 4.0)
+            best = max(best, float(fine.max()), -float(fine.min()))
+    return 20.0 * float(np.log10(best)) if best > 0.0 else None
 
 
 def _outside(gaps: tuple[Gap, ...], spectra: Spectrogram, rate: int) -> npt.NDArray[np.bool_]:
