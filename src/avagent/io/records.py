@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from avagent.core.actions import ACTIONS, action_to_dict
+from avagent.core.actions import action_from_dict, action_to_dict
 from avagent.core.clip import RECORD_SUFFIX
 from avagent.core.errors import Failure, ParameterError
 from avagent.core.history import Round
@@ -182,39 +182,51 @@ def _finite(value: Any) -> Any:
 def _parse(adapter: TypeAdapter[tuple[_Record]], line: str | bytes, what: str) -> _Record:
     text = line.encode() if isinstance(line, str) else line
     try:
-        _check_kinds(from_json(text))
+        _check_actions(from_json(text))
         return adapter.validate_json(b"[" + text + b"]")[0]
     except ValidationError as error:
         raise ParameterError(f"not a {what}: {_explain(error)}") from error
     except ParameterError:
         raise
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise ParameterError(f"not a {what}: {error}") from error
 
 
-def _check_kinds(record: Any) -> None:
+def _check_actions(record: Any) -> None:
     """Every action names its kind: the defaults of the classes must not decide which one is meant."""
     history: Any = _field(record, "history")
-    for part in (record, *(_field(history, "rounds") or ())):
+    for part in (record, *_items(history, "rounds")):
         plan: Any = _field(part, "plan")
         proposed = (_field(plan, "noise"), _field(plan, "coordination"))
-        for action in (*(_field(part, "actions") or ()), *(a for a in proposed if a is not None)):
-            _check_kind(action)
+        for action in (*_items(part, "actions"), *(a for a in proposed if a is not None)):
+            _check_action(action)
 
 
 def _field(record: Any, name: str) -> Any:
     return cast("dict[str, Any]", record).get(name) if isinstance(record, dict) else None
 
 
-def _check_kind(action: Any) -> None:
-    kind = _field(action, "kind")
-    if kind not in ACTIONS:
-        raise ParameterError(f"unknown action {kind!r}; known actions: {', '.join(ACTIONS)}")
+def _items(record: Any, name: str) -> list[Any]:
+    found = _field(record, name)
+    return cast("list[Any]", found) if isinstance(found, list) else []
+
+
+def _check_action(action: Any) -> None:
+    """What the classes themselves say of an action is clearer than what a union of them says."""
+    if not isinstance(action, dict):
+        raise ParameterError(f"an action should be an object with a kind, got {action!r}")
+    params = dict(cast("dict[str, Any]", action))
+    action_from_dict({"kind": params.pop("kind", None), "params": params})
 
 
 def _explain(error: ValidationError) -> str:
-    """The first faults, without the branches of unions that were not meant."""
-    faults = [e for e in error.errors() if e["type"] != "literal_error" and "none_required" not in e["type"]]
-    shown = [f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in faults[:_SHOWN_ERRORS]]
-    more = f" and {len(faults) - _SHOWN_ERRORS} more" if len(faults) > _SHOWN_ERRORS else ""
-    return ("; ".join(shown) or str(error)) + more
+    """The first faults and their places."""
+    faults: dict[str, str] = {}
+    for fault in error.errors():
+        place = fault["loc"][1:]
+        if fault["type"] == "literal_error" and place[-1] == "kind":
+            faults[".".join(map(str, place[:-2]))] = "another sort of action is expected here"
+        else:
+            faults[".".join(map(str, place))] = fault["msg"]
+    shown = [f"{place}: {message}" for place, message in faults.items()][:_SHOWN_ERRORS]
+    return "; ".join(shown) + (f" and {len(faults) - len(shown)} more" if len(faults) > len(shown) else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import uuid
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -171,6 +172,9 @@ def open_read(url: str) -> AbstractContextManager[ByteSource]:
     if is_local(url):
         return cast("AbstractContextManager[ByteSource]", Path(path).open("rb", buffering=_COPY_BYTES))
     handle = fs.open(path, "rb", block_size=_BLOCK_BYTES, cache_type="readahead")
+    if isinstance(handle, io.BytesIO):
+        # The memory file system hands out the stored file itself, whose position all its readers would share.
+        handle = io.BytesIO(handle.getvalue())
     return cast("AbstractContextManager[ByteSource]", handle)
 
 
