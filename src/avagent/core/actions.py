@@ -129,7 +129,7 @@ class Pitch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """Bring the loudness to a target (ITU-R BS.1770-4), below a true-peak limit; optionally mend clipped peaks first."""
+    """Bring the loudness to a target (ITU-R BS.1770-4) below a true-peak limit, after mending clipped peaks if asked."""
 
     kind: Literal["volume"] = "volume"
     target_lufs: float = -23.0

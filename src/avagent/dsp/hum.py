@@ -59,7 +59,7 @@ class _Table:
 
 
 def _demodulate(channel: npt.NDArray[np.float32], lines: Array, hop: int) -> ComplexArray:
-    """complex128 [frames, lines]: amplitude with the phase of sample 0, in Hann frames centred on multiples of the hop."""
+    """complex128 [frames, lines]: amplitudes, phases as of sample 0, in Hann frames centred on multiples of the hop."""
     table = _Table.of(lines, 2 * hop)
     window = (0.5 - 0.5 * np.cos(np.pi * (np.arange(2 * hop) + 0.5) / hop)).astype(np.float32)
     count = -(-channel.size // hop) + 1

@@ -38,7 +38,7 @@ class NoiseTrack:
     def at(self, positions: npt.NDArray[np.float64]) -> FloatArray:
         """float32 [positions, bins], interpolated in dB."""
         if self.centres.size == 1:
-            return self.power
+            return np.repeat(self.power, positions.size, axis=0)
         left = np.clip(np.searchsorted(self.centres, positions) - 1, 0, self.centres.size - 2)
         step = self.centres[left + 1] - self.centres[left]
         share = np.clip((positions - self.centres[left]) / step, 0.0, 1.0).astype(np.float32)[:, None]
@@ -89,7 +89,14 @@ def track_noise(waveform: Waveform, stft: Stft, *, window_s: float, quantile: fl
 
 
 def _floors(power: FloatArray, quantile: float) -> tuple[FloatArray, FloatArray]:
-    """Truncated-exponential and quantile estimate of the noise, each float32 [bins], of float32 [channels, frames, bins]."""
+    """Truncated-exponential and quantile estimate of the noise power.
+
+    Args:
+        power: float32 [channels, frames, bins].
+
+    Returns:
+        Two of float32 [bins].
+    """
     ordered = np.sort(np.ascontiguousarray(power.transpose(0, 2, 1)), axis=2)
     frames = ordered.shape[2]
     floor = _at_quantile(ordered, _SEED_QUANTILE)[:, :, None]

@@ -57,7 +57,7 @@ def _depth(levels: int, rate: int, length: int) -> int:
 
 
 def _responses(levels: int, stft: Stft) -> FloatArray:
-    """float32 [levels + 1, bins]: noise power per bin -> variance of a coefficient; coarsest first, as pywt orders them."""
+    """float32 [levels + 1, bins]: from noise power per bin to the variance of a coefficient; coarsest level first."""
     wavelet = pywt.Wavelet(_WAVELET)
     omega = np.linspace(0.0, np.pi, stft.bins)
     low_pass, high_pass = np.asarray(wavelet.dec_lo), np.asarray(wavelet.dec_hi)
@@ -80,5 +80,6 @@ def _shrink_block(samples: FloatArray, position: int, variances: NoiseTrack, loc
         noise = NoiseTrack(variances.centres, variances.power[:, index : index + 1]).at(centres)[:, 0]
         power = uniform_filter1d(np.mean(np.square(part), axis=0), max(_MIN_WINDOW, local // scale), mode="reflect")
         power = np.maximum(power, np.float32(1e-20))
-        part *= np.maximum(1.0 - np.float32(strength**2) * noise / power, 0.0).astype(np.float32)
+        gain = np.maximum(1.0 - np.float32(strength**2) * noise / power, 0.0).astype(np.float32)
+        np.multiply(part, gain, out=part)
     return np.ascontiguousarray(pywt.waverec(parts, _WAVELET, mode="symmetric", axis=-1)[:, : samples.shape[1]])
