@@ -137,17 +137,18 @@ def choose_encoding(muxer: str, audio_codec: str, waveform: Waveform, source: So
         ParameterError: an `audio_codec` that is not known.
         MediaError: no encoder takes this rate and number of channels.
     """
-    tried: list[str] = []
-    for encoder in _candidates(muxer, audio_codec, source):
-        for rate in dict.fromkeys((waveform.rate, _RESAMPLED_TO.get(encoder, waveform.rate))):
-            for layout in _layouts(waveform.channels, source.layout):
-                encoding = _encoding(encoder, rate, layout, waveform.channels, source)
-                if _opens(encoding):
-                    return encoding
-        tried.append(encoder)
+    encoders = _candidates(muxer, audio_codec, source)
+    # Another encoder of the container is better than another sampling rate.
+    settings = [(encoder, waveform.rate) for encoder in encoders]
+    settings += [(encoder, _RESAMPLED_TO[encoder]) for encoder in encoders if encoder in _RESAMPLED_TO]
+    for encoder, rate in settings:
+        for layout in _layouts(waveform.channels, source.layout):
+            encoding = _encoding(encoder, rate, layout, waveform.channels, source)
+            if _opens(encoding):
+                return encoding
     raise MediaError(
         f"no encoder for {waveform.channels} channels at {waveform.rate} Hz in a {muxer} container"
-        f" (tried {', '.join(tried)}); choose another audio codec, for example flac",
+        f" (tried {', '.join(encoders) or 'none'}); choose another audio codec, for example flac",
         reason=FailureReason.UNSUPPORTED_MEDIA,
         stage=Stage.WRITE,
     )
@@ -158,10 +159,8 @@ def _candidates(muxer: str, audio_codec: str, source: Source) -> tuple[str, ...]
         raise ParameterError(f"unknown audio codec {audio_codec!r}; known: {', '.join(AUDIO_CODECS)}")
     if audio_codec != "source":
         return (_BY_NAME.get(audio_codec, audio_codec),)
-    fallbacks = _FALLBACKS.get(muxer, ())
     kept = _kept(source.codec)
-    # Vorbis is lossy at any rate; Opus would resample it, which only WebM leaves no way around.
-    return tuple(dict.fromkeys((*([kept] if kept else []), *fallbacks)))
+    return tuple(dict.fromkeys((*([kept] if kept else []), *_FALLBACKS.get(muxer, ()))))
 
 
 def _kept(codec: str | None) -> str | None:
@@ -279,7 +278,7 @@ def encode(stream: AudioStream, waveform: Waveform, encoding: Encoding, start: i
         start: presentation time of sample 0, in samples at the encoder's rate.
     """
     context = stream.codec_context
-    context.open()
+    context.open(strict=False)
     samples = resampled(waveform, encoding.rate)
     length, step = samples.shape[1], context.frame_size or 4096
     if held := _HELD_BACK.get(encoding.encoder, 0):

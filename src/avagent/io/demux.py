@@ -182,12 +182,19 @@ def start_of(stream: Stream | None) -> float:
     return 0.0 if stream is None else seconds(stream.start_time, stream.time_base) or 0.0
 
 
-def _duration_of(stream: Stream, container: InputContainer) -> float | None:
-    known = seconds(stream.duration, stream.time_base)
-    if known is None and container.duration is not None:
-        # Matroska declares one duration for all streams, counted from 0.
-        known = container.duration / 1e6 - max(start_of(stream) - (container.start_time or 0) / 1e6, 0.0)
-    return known
+def _durations(container: InputContainer, streams: list[Stream]) -> dict[int, float]:
+    """Duration in s by stream: as declared, else (Matroska) from the first packet to the end of the last."""
+    known = {s.index: seconds(s.duration, s.time_base) for s in streams}
+    found = {index: duration for index, duration in known.items() if duration is not None}
+    if len(found) == len(streams):
+        return found
+    ends: dict[int, float] = {}
+    for packet in container.demux(streams):
+        if packet.pts is not None and packet.size:
+            end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            ends[packet.stream_index] = max(ends.get(packet.stream_index, end), end)
+    starts = {s.index: start_of(s) for s in streams}
+    return {index: end - starts[index] for index, end in ends.items()} | found
 
 
 def probe(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> StreamInfo:
@@ -199,11 +206,12 @@ def probe(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> StreamInfo:
     with open_media(data, limits, look_ahead=False) as container:
         audio, video = audio_stream(container), video_stream(container)
         rate = None if video is None else video.average_rate
+        durations = _durations(container, [s for s in (audio, video) if s is not None])
         return StreamInfo(
             has_audio=audio is not None,
             has_video=video is not None,
-            audio_duration=None if audio is None else _duration_of(audio, container),
-            video_duration=None if video is None else _duration_of(video, container),
+            audio_duration=None if audio is None else durations.get(audio.index),
+            video_duration=None if video is None else durations.get(video.index),
             audio_start=start_of(audio),
             video_start=start_of(video),
             audio_codec=None if audio is None else audio.codec_context.codec.canonical_name,

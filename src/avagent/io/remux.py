@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
@@ -121,25 +121,18 @@ def _write(
     if start > 0 and muxer in _WHOLE_MILLISECONDS:
         # Encoders delay by fractions such as 6.5 ms: rounding a tie up would move the sound with every generation.
         start -= 1
-    buffer = io.BytesIO()
-
-    def reread(_url: str, _flags: int, _options: dict[str, str]) -> _Reread:
-        """To move the index to the front, the muxer reads back what it has written."""
-        return _Reread(buffer)
-
     options = _muxer_options(container, muxer, encoding)
     if faststart:
         options["movflags"] = "+faststart"
+    job = _Job(container, old, packets, waveform, encoding, start)
     try:
-        with av.open(
-            buffer,
-            mode="w",
-            format=muxer,
-            container_options=options,
-            metadata_errors="surrogateescape",
-            io_open=reread,
-        ) as output:
-            track, sound = _Writer(output, container, old, encoding).run(packets, waveform, start)
+        try:
+            return _run(job, muxer, options)
+        except FFmpegError:
+            # Some tracks can be read but not written: QuickTime's chapter text, which is made anew from the chapters.
+            if container is None or not container.streams.data:
+                raise
+            return _run(replace(job, carry_data=False), muxer, options)
     except (FFmpegError, ValueError) as error:
         raise MediaError(
             f"cannot write the {muxer} container with {encoding.encoder} sound: {error};"
@@ -147,10 +140,41 @@ def _write(
             reason=FailureReason.WRITE_FAILED,
             stage=Stage.WRITE,
         ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What to write: the packets of `container`, with `waveform` in the place of the stream `old`."""
+
+    container: InputContainer | None
+    old: AudioStream | None
+    packets: list[AnyPacket]
+    waveform: Waveform
+    encoding: Encoding
+    start: int
+    carry_data: bool = True
+
+
+def _run(job: _Job, muxer: str, options: dict[str, str]) -> bytes:
+    buffer = io.BytesIO()
+
+    def reread(_url: str, _flags: int, _options: dict[str, str]) -> _Reread:
+        """To move the index to the front, the muxer reads back what it has written."""
+        return _Reread(buffer)
+
+    with av.open(
+        buffer,
+        mode="w",
+        format=muxer,
+        container_options=options,
+        metadata_errors="surrogateescape",
+        io_open=reread,
+    ) as output:
+        track, sound = _Writer(output, job).run()
     if muxer not in _MOV_MUXERS:
         return buffer.getvalue()
     data = bytearray(buffer.getbuffer())
-    set_edit(data, track, delay=start, priming=sound.priming, length=sound.length)
+    set_edit(data, track, delay=job.start, priming=sound.priming, length=sound.length)
     return bytes(data)
 
 
@@ -214,17 +238,17 @@ class _Writer:
     """One output container on its way."""
 
     output: OutputContainer
-    container: InputContainer | None
-    old: AudioStream | None
-    encoding: Encoding
+    job: _Job
 
-    def run(self, packets: list[AnyPacket], waveform: Waveform, start: int) -> tuple[int, EncodedSound]:
+    def run(self) -> tuple[int, EncodedSound]:
         """Write everything; returns the number of the sound's track, and what was encoded."""
+        job = self.job
         copies, stream = self._add_streams()
         self._add_metadata()
-        sound = encode(stream, waveform, self.encoding, start)
+        self.output.start_encoding()
+        sound = encode(stream, job.waveform, job.encoding, job.start)
         position = 0
-        for packet in (p for p in packets if p.stream_index in copies):
+        for packet in (p for p in job.packets if p.stream_index in copies):
             time = _time(packet)
             while position < len(sound.packets) and _time(sound.packets[position]) <= time:
                 mux(self.output, [sound.packets[position]])
@@ -235,21 +259,23 @@ class _Writer:
         return stream.index, sound
 
     def _add_streams(self) -> tuple[dict[int, Stream], AudioStream]:
+        job = self.job
         copies: dict[int, Stream] = {}
         sound: AudioStream | None = None
-        for stream in self.container.streams if self.container is not None else ():
-            if self.old is not None and stream.index == self.old.index:
+        for stream in job.container.streams if job.container is not None else ():
+            if job.old is not None and stream.index == job.old.index:
                 sound = self._add_sound()
                 sound.metadata.update({k: v for k, v in stream.metadata.items() if not _describes_encoding(k)})
                 sound.disposition = stream.disposition
-            elif (copy := self._copy(stream)) is not None:
+            elif (job.carry_data or stream.type != "data") and (copy := self._copy(stream)) is not None:
                 copies[stream.index] = copy
         return copies, sound or self._add_sound()
 
     def _add_sound(self) -> AudioStream:
-        stream = add_sound_stream(self.output, self.encoding.encoder, self.encoding.rate)
-        configure(stream.codec_context, self.encoding)
-        stream.time_base = Fraction(1, self.encoding.rate)
+        encoding = self.job.encoding
+        stream = add_sound_stream(self.output, encoding.encoder, encoding.rate)
+        configure(stream.codec_context, encoding)
+        stream.time_base = Fraction(1, encoding.rate)
         return stream
 
     def _copy(self, stream: Stream) -> Stream | None:
@@ -261,12 +287,11 @@ class _Writer:
             return None
 
     def _add_metadata(self) -> None:
-        if self.container is None:
+        container = self.job.container
+        if container is None:
             return
-        for key, value in self.container.metadata.items():
-            if key not in _NOT_CARRIED:
-                self.output.metadata[key] = value
-        chapters = self.container.chapters()
+        self.output.metadata.update({k: v for k, v in container.metadata.items() if k not in _NOT_CARRIED})
+        chapters = container.chapters()
         if chapters:
             self.output.set_chapters(chapters)
 
