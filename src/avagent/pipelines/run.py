@@ -152,9 +152,11 @@ def _metrics(result: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     query = result.metrics().query(beam.metrics.MetricsFilter().with_namespace("avagent"))
     for counter in query["counters"]:
-        found[counter.key.metric.name] = found.get(counter.key.metric.name, 0) + counter.result
+        found[counter.key.metric.name] = found.get(counter.key.metric.name, 0) + (_value(counter) or 0)
     for item in query["distributions"]:
-        value = item.result
+        value = _value(item)
+        if value is None:
+            continue
         old = found.get(item.key.metric.name, {"count": 0, "sum": 0, "min": value.min, "max": value.max})
         found[item.key.metric.name] = {
             "count": old["count"] + value.count,
@@ -163,6 +165,11 @@ def _metrics(result: Any) -> dict[str, Any]:
             "max": max(old["max"], value.max),
         }
     return found
+
+
+def _value(metric: Any) -> Any:
+    """Portable runners tell what was attempted, the local one what was committed."""
+    return metric.attempted if metric.committed is None else metric.committed
 
 
 def commit_run(session: Session, reports: Sequence[ShardReport], record: Mapping[str, Any]) -> ManifestCounts:
