@@ -30,6 +30,9 @@ from avagent.io.pyav import AnyPacket, decode_video, pixels_of
 _MOTION_WIDTH = 96
 """Width in pixels of the grey pictures that motion is measured on: a moving hand is left, grain and noise are not."""
 
+_LEAST_DECODED = 0.4
+"""Pictures a packet: two packets may hold the two fields of one picture, and some hold pictures that are not shown."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
@@ -49,8 +52,9 @@ class _Track:
 
     def time_of(self, frame: VideoFrame, index: int) -> float:
         """Presentation time in s; counted by the average rate where the container gives no timestamps."""
-        if frame.pts is not None and frame.time_base is not None:
-            return float(frame.pts * frame.time_base) - self.origin
+        # The stream's clock: PyAV leaves frames that were held back without one.
+        if frame.pts is not None and self.stream.time_base is not None:
+            return float(frame.pts * self.stream.time_base) - self.origin
         return index / float(self.stream.average_rate or 25)
 
 
@@ -223,8 +227,11 @@ def _decode_all(track: _Track, limits: MediaLimits) -> Iterator[tuple[VideoFrame
             _check_size(frame, limits)
             yield frame, track.time_of(frame, index)
             index += 1
-    if damaged > max(1, limits.max_damaged * len(track.packets)):
-        raise corrupt(f"{damaged} of {len(track.packets)} packets of the picture cannot be decoded")
+    packets = len(track.packets)
+    if damaged > max(1, limits.max_damaged * packets):
+        raise corrupt(f"{damaged} of {packets} packets of the picture cannot be decoded")
+    if index < _LEAST_DECODED * packets:
+        raise corrupt(f"only {index} pictures come out of {packets} packets")
 
 
 def _check_size(frame: VideoFrame, limits: MediaLimits) -> None:
@@ -252,14 +259,16 @@ def _motion(grey: Iterator[tuple[ByteArray, float]]) -> Motion | None:
 
 
 def _stack(pictures: list[tuple[VideoFrame, float]], max_side: int) -> Frames:
-    """RGB pictures of one size: that of the first, at most `max_side` pixels a side."""
+    """Upright RGB pictures of one size: that of the first, at most `max_side` pixels a side."""
     if not pictures:
         raise corrupt("no picture of the video stream can be decoded")
     first = pictures[0][0]
     scale = min(1.0, max_side / max(first.width, first.height))
     width, height = max(1, round(first.width * scale)), max(1, round(first.height * scale))
+    turns = round(first.rotation / 90) % 4
     pixels = np.stack([_rgb(frame, width, height) for frame, _ in pictures])
-    return Frames(pixels, np.array([time for _, time in pictures], np.float64))
+    times = np.array([time for _, time in pictures], np.float64)
+    return Frames(np.ascontiguousarray(np.rot90(pixels, turns, axes=(1, 2))), times)
 
 
 def _rgb(frame: VideoFrame, width: int, height: int) -> ByteArray:

@@ -1,0 +1,452 @@
+"""Probing and decoding."""
+
+from __future__ import annotations
+
+import io
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from media_samples import Recipe, build, lag_in_samples, picture, snr_db, tone_bursts
+
+from avagent.core.errors import FailureReason, MediaError
+from avagent.core.media import Waveform
+from avagent.io.container import (
+    MediaLimits,
+    decode_audio,
+    decode_images,
+    decode_motion,
+    decode_picture,
+    encode_audio,
+    keyframe_count,
+    probe,
+    sample_frames,
+)
+
+CLIP = build(Recipe())
+VP8 = {"deadline": "realtime", "cpu-used": "8", "g": "10"}
+
+
+def wav(samples: np.ndarray, rate: int = 16_000) -> bytes:
+    """A float WAV file, float32 [channels, samples]: written by hand, for encoders refuse NaN."""
+    body = np.ascontiguousarray(samples.T, "<f4").tobytes()
+    channels = samples.shape[0]
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 3, channels, rate, rate * channels * 4, channels * 4, 32)
+    return (
+        struct.pack("<4sI4s", b"RIFF", 36 + len(body), b"WAVE") + form + struct.pack("<4sI", b"data", len(body)) + body
+    )
+
+
+def image(pixels: np.ndarray, codec: str = "png") -> bytes:
+    context = av.CodecContext.create(codec, "w")
+    context.height, context.width = pixels.shape[:2]
+    context.pix_fmt = {"png": "rgba" if pixels.shape[2] == 4 else "rgb24", "mjpeg": "yuvj420p"}[codec]
+    context.time_base = Fraction(1, 25)
+    frame = av.VideoFrame.from_ndarray(pixels, format="rgba" if pixels.shape[2] == 4 else "rgb24")
+    return b"".join(bytes(p) for p in [*context.encode(frame.reformat(format=context.pix_fmt)), *context.encode(None)])
+
+
+def reason_of(call: object, *args: object, **options: object) -> FailureReason:
+    with pytest.raises(MediaError) as caught:
+        call(*args, **options)  # type: ignore[operator]
+    assert str(caught.value)
+    return caught.value.reason
+
+
+class TestProbe:
+    def test_clip(self) -> None:
+        info = probe(CLIP)
+        assert (info.has_audio, info.has_video) == (True, True)
+        assert (info.audio_codec, info.video_codec) == ("aac", "mpeg4")
+        assert (info.rate, info.channels, info.width, info.height, info.frame_rate) == (48_000, 2, 64, 48, 25.0)
+        assert info.audio_duration == pytest.approx(2.0, abs=1e-3)
+        assert info.video_duration == pytest.approx(2.0, abs=1e-3)
+
+    def test_real_clip(self, media_dir: Path) -> None:
+        info = probe((media_dir / "video" / "bigbuckbunny.mp4").read_bytes())
+        assert (info.audio_codec, info.video_codec, info.channels, info.rate) == ("aac", "h264", 6, 48_000)
+        assert (info.width, info.height, info.frame_rate) == (1280, 720, 25.0)
+        assert (info.audio_duration, info.video_duration) == (5.312, 5.28)
+
+    def test_matroska_durations_are_those_of_the_streams(self) -> None:
+        info = probe(build(Recipe(muxer="matroska", audio_codec="flac", sound=tone_bursts(3.0))))
+        assert info.audio_duration == pytest.approx(3.0, abs=2e-3)
+        assert info.video_duration == pytest.approx(2.0, abs=2e-3)
+
+    @pytest.mark.parametrize("muxer", ["mp4", "matroska"])
+    def test_starts(self, muxer: str) -> None:
+        late = probe(build(Recipe(muxer=muxer, audio_codec="flac", audio_start=0.5)))
+        assert (late.audio_start, late.video_start) == (0.5, 0.0)
+
+    def test_streams_that_are_not_there(self) -> None:
+        silent = probe(build(Recipe(audio_codec=None)))
+        assert (silent.has_audio, silent.audio_codec, silent.rate) == (False, None, None)
+        blind = probe(build(Recipe(video_codec=None)))
+        assert (blind.has_video, blind.video_codec, blind.width) == (False, None, None)
+
+    def test_cover_art_is_no_video(self) -> None:
+        assert not probe(song_with_cover()).has_video
+        assert sample_frames(song_with_cover()) is None
+        assert decode_motion(song_with_cover()) is None
+
+
+def song_with_cover() -> bytes:
+    buffer = io.BytesIO()
+    sound = encode_audio(tone_bursts(1.0), "mp3")
+    with av.open(io.BytesIO(sound)) as source, av.open(buffer, "w", format="mp3") as out:
+        copy = out.add_stream_from_template(source.streams.audio[0])
+        cover = out.add_stream("png", rate=25)
+        cover.width, cover.height, cover.pix_fmt = 32, 32, "rgb24"
+        cover.disposition = 1 << 10
+        packets = [*cover.encode(av.VideoFrame.from_ndarray(picture(0, (32, 32)), format="rgb24")), *cover.encode(None)]
+        for packet in packets:
+            out.mux(packet)
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = copy
+                out.mux(packet)
+    return buffer.getvalue()
+
+
+class TestDecodeAudio:
+    @pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_f64le"])
+    def test_pcm_is_exact(self, codec: str) -> None:
+        sound = tone_bursts(0.4)
+        decoded = decode_audio(build(Recipe(muxer="wav", video_codec=None, audio_codec=codec, sound=sound)))
+        assert decoded is not None
+        assert decoded.samples.dtype == np.float32
+        assert np.array_equal(decoded.samples, sound.samples)
+
+    def test_eight_bits(self) -> None:
+        sound = tone_bursts(0.4)
+        decoded = decode_audio(build(Recipe(muxer="wav", video_codec=None, audio_codec="pcm_u8", sound=sound)))
+        assert decoded is not None
+        assert np.abs(decoded.samples - sound.samples).max() <= 1 / 128
+
+    @pytest.mark.parametrize(("muxer", "codec"), [("mp4", "aac"), ("mp4", "libmp3lame"), ("matroska", "libopus")])
+    def test_lossy_is_in_time(self, muxer: str, codec: str) -> None:
+        sound = tone_bursts(2.0)
+        decoded = decode_audio(build(Recipe(muxer=muxer, audio_codec=codec, sound=sound)))
+        assert decoded is not None
+        assert decoded.length == sound.length
+        assert lag_in_samples(sound.samples, decoded.samples) == 0
+        assert snr_db(sound.samples, decoded.samples) > 15
+
+    def test_channels_keep_their_order(self) -> None:
+        silence = np.zeros((6, 24_000), np.float32)
+        silence[3] = tone_bursts(0.5, channels=1).samples[0]
+        decoded = decode_audio(build(Recipe(muxer="matroska", audio_codec="flac", sound=Waveform(silence, 48_000))))
+        assert decoded is not None
+        assert np.array_equal(decoded.samples, silence)
+
+    def test_no_sound(self) -> None:
+        assert decode_audio(build(Recipe(audio_codec=None))) is None
+
+    def test_very_short(self) -> None:
+        for samples in (1, 50, 2_400):
+            sound = Waveform(tone_bursts(0.1).samples[:, :samples].copy(), 48_000)
+            decoded = decode_audio(encode_audio(sound, "wav"))
+            assert decoded is not None
+            assert np.array_equal(decoded.samples, sound.samples)
+
+    def test_delayed_sound_starts_at_its_own_first_sample(self) -> None:
+        sound = tone_bursts(1.0)
+        for muxer in ("mp4", "matroska"):
+            decoded = decode_audio(build(Recipe(muxer=muxer, audio_codec="flac", sound=sound, audio_start=0.75)))
+            assert decoded is not None
+            assert np.array_equal(decoded.samples, sound.samples)
+
+    def test_holes_in_the_timestamps_become_silence(self) -> None:
+        sound = tone_bursts(2.0)
+        recipe = Recipe(muxer="matroska", audio_codec="pcm_s16le", sound=sound)
+        decoded = decode_audio(build(Recipe(**{**fields(recipe), "dropped_audio": tuple(range(20, 30))})))
+        assert decoded is not None
+        # Matroska counts in ms, so the sound behind the hole is placed to the ms.
+        assert abs(decoded.length - sound.length) <= 48
+        hole = decoded.samples[:, 20 * 1024 : 30 * 1024 - 48]
+        assert not hole.any()
+        assert np.array_equal(decoded.samples[:, : 20 * 1024], sound.samples[:, : 20 * 1024])
+        behind = decoded.samples[:, -1024 * 40 :]
+        assert np.array_equal(behind, sound.samples[:, -1024 * 40 :])
+
+    def test_jitter_of_timestamps_is_no_hole(self) -> None:
+        sound = tone_bursts(2.0, rate=44_100)
+        decoded = decode_audio(build(Recipe(muxer="matroska", audio_codec="flac", sound=sound)))
+        assert decoded is not None
+        assert np.array_equal(decoded.samples, sound.samples)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_samples_that_are_no_numbers(self, value: float) -> None:
+        samples = tone_bursts(0.2, 16_000).samples.copy()
+        samples[0, 100:103] = value
+        with pytest.raises(MediaError, match="holds 3 samples that are NaN or infinite; export it again") as caught:
+            decode_audio(wav(samples))
+        assert caught.value.reason == FailureReason.NON_FINITE_SAMPLES
+
+    def test_one_damaged_packet_becomes_silence_and_the_rest_stays_in_time(self) -> None:
+        sound = tone_bursts(2.0)
+        data = bytearray(build(Recipe(audio_codec="flac", sound=sound)))
+        spoil(data, "audio", [8])
+        decoded = decode_audio(bytes(data))
+        assert decoded is not None
+        assert abs(decoded.length - sound.length) <= 1
+        assert lag_in_samples(sound.samples, decoded.samples) == 0
+        wrong = np.flatnonzero((decoded.samples[:, : sound.length] != sound.samples[:, : decoded.length]).any(axis=0))
+        assert wrong.max() - wrong.min() < 4608
+
+    def test_many_damaged_packets_are_refused(self) -> None:
+        data = bytearray(build(Recipe(audio_codec="flac")))
+        spoil(data, "audio", [3, 5, 7, 9])
+        assert reason_of(decode_audio, bytes(data)) == FailureReason.CORRUPT_MEDIA
+
+    def test_truncated_sound_is_refused(self) -> None:
+        for muxer, codec in (("mp4", "aac"), ("wav", "pcm_s16le"), ("flac", "flac")):
+            video = "mpeg4" if muxer == "mp4" else None
+            options = {"movflags": "+frag_keyframe+empty_moov"} if muxer == "flv" else {}
+            data = build(Recipe(muxer=muxer, video_codec=video, audio_codec=codec, options=options))
+            if muxer == "mp4":
+                # The index is at the end: without it, nothing can be found.
+                assert reason_of(decode_audio, data[: len(data) // 2]) == FailureReason.CORRUPT_MEDIA
+            elif muxer == "flac":
+                with pytest.raises(MediaError, match=r"ends after 0\.\d+ s of the 2\.00 s declared"):
+                    decode_audio(data[: len(data) // 3])
+
+
+def fields(recipe: Recipe) -> dict[str, object]:
+    return {name: getattr(recipe, name) for name in recipe.__dataclass_fields__}
+
+
+def spoil(data: bytearray, kind: str, indices: list[int]) -> None:
+    """Overwrite packets of a stream in place."""
+    with av.open(io.BytesIO(bytes(data))) as container:
+        stream = next(s for s in container.streams if s.type == kind)
+        places = [(p.pos, p.size) for p in container.demux(stream) if p.size]
+    for index in indices:
+        position, size = places[index]
+        data[position : position + size] = b"\x5a" * size
+
+
+class TestPictures:
+    def test_keyframes_are_spread(self) -> None:
+        data = build(Recipe(frames=100, video_options={"g": "5", "bf": "2"}))
+        frames = sample_frames(data, 8)
+        assert frames is not None
+        assert frames.pixels.shape == (8, 48, 64, 3)
+        assert np.all(np.diff(frames.times) > 0)
+        assert np.allclose(frames.times, (np.arange(8) + 0.5) / 8 * 4.0, atol=0.3)
+        assert keyframe_count(data) >= 20
+
+    def test_pixels_are_those_of_their_time(self) -> None:
+        data = build(Recipe(frames=100, video_codec="ffv1", video_options={}, muxer="matroska"))
+        for frames in (sample_frames(data, 5), sample_frames(data, 5, exact=True)):
+            assert frames is not None
+            for pixels, time in zip(frames.pixels, frames.times, strict=True):
+                error = np.abs(pixels.astype(int) - picture(round(time * 25), (64, 48)).astype(int))
+                assert error.mean() < 6  # chroma subsampling only
+
+    def test_few_keyframes_give_few_pictures(self) -> None:
+        data = build(Recipe(video_options={"g": "1000"}))
+        cheap, exact = sample_frames(data, 8), sample_frames(data, 8, exact=True)
+        assert cheap is not None
+        assert exact is not None
+        assert (cheap.count, exact.count) == (1, 8)
+        assert np.allclose(exact.times, (np.arange(8) + 0.5) / 8 * 2.0, atol=0.06)
+
+    def test_fewer_frames_than_asked_for(self) -> None:
+        data = build(Recipe(frames=3))
+        frames = sample_frames(data, 8, exact=True)
+        assert frames is not None
+        assert frames.times.tolist() == [0.0, 0.04, 0.08]
+
+    def test_one_frame(self) -> None:
+        data = build(Recipe(frames=1))
+        frames = sample_frames(data)
+        assert frames is not None
+        assert frames.count == 1
+        assert decode_motion(data) is None
+
+    def test_scaled_down_only(self) -> None:
+        data = build(Recipe(size=(320, 180), frames=5))
+        small, whole = sample_frames(data, max_side=160), sample_frames(data, max_side=1000)
+        assert small is not None
+        assert whole is not None
+        assert small.pixels.shape[1:3] == (90, 160)
+        assert whole.pixels.shape[1:3] == (180, 320)
+
+    def test_turned_pictures_are_upright(self) -> None:
+        buffer = io.BytesIO()
+        with av.open(io.BytesIO(build(Recipe(audio_codec=None)))) as source, av.open(buffer, "w", format="mp4") as out:
+            stream = out.add_stream_from_template(source.streams.video[0], opaque=True)
+            stream.set_display_rotation(90)
+            for packet in source.demux():
+                if packet.size:
+                    packet.stream = stream
+                    out.mux(packet)
+        frames = sample_frames(buffer.getvalue())
+        assert frames is not None
+        assert frames.pixels.shape[1:3] == (64, 48)
+        # The gradient from dark to bright ran from left to right.
+        red = frames.pixels[0, ..., 0].astype(float)
+        assert red[-8:].mean() < red[:8].mean()
+
+    def test_times_count_from_the_first_sample_of_the_sound(self) -> None:
+        late = build(Recipe(audio_codec="flac", audio_start=0.5))
+        frames, motion = sample_frames(late), decode_motion(late)
+        assert frames is not None
+        assert motion is not None
+        assert frames.times[0] == motion.times[0] == -0.5
+        shifted = decode_motion(late, origin=0.0)
+        assert shifted is not None
+        assert shifted.times[0] == 0.0
+
+    def test_no_picture(self) -> None:
+        data = build(Recipe(video_codec=None))
+        assert sample_frames(data) is None
+        assert sample_frames(data, exact=True) is None
+        assert decode_motion(data) is None
+        assert keyframe_count(data) == 0
+
+    def test_motion_tells_a_moving_square_from_a_still_picture(self) -> None:
+        moving, still = decode_motion(CLIP), decode_motion(build(Recipe(still=True)))
+        assert moving is not None
+        assert still is not None
+        assert moving.energy.shape == still.energy.shape == (50,)
+        assert np.allclose(moving.times, np.arange(50) / 25)
+        assert np.median(moving.energy[1:]) > 10 * np.median(still.energy[1:])
+
+    def test_one_pass_gives_the_same(self) -> None:
+        picture_, frames, motion = decode_picture(CLIP, 6), sample_frames(CLIP, 6, exact=True), decode_motion(CLIP)
+        assert picture_ is not None
+        assert picture_.motion is not None
+        assert frames is not None
+        assert motion is not None
+        assert np.array_equal(picture_.frames.pixels, frames.pixels)
+        assert np.array_equal(picture_.motion.energy, motion.energy)
+
+    def test_real_clip(self, media_dir: Path) -> None:
+        data = (media_dir / "video" / "bigbuckbunny.mp4").read_bytes()
+        frames = sample_frames(data, 4, exact=True)
+        assert frames is not None
+        assert frames.pixels.shape == (4, 202, 360, 3)
+        assert np.allclose(frames.times, (np.arange(4) + 0.5) / 4 * 5.28, atol=0.05)
+        assert frames.pixels.std() > 20
+
+    @pytest.mark.parametrize(
+        "recipe",
+        [Recipe(), Recipe(muxer="webm", video_codec="libvpx", audio_codec=None, video_options=VP8 | {"g": "99"})],
+    )
+    def test_damaged_packets(self, recipe: Recipe) -> None:
+        data = bytearray(build(recipe))
+        spoil(data, "video", list(range(10, 50)))
+        assert reason_of(decode_motion, bytes(data)) == FailureReason.CORRUPT_MEDIA
+
+
+class TestImages:
+    def test_pictures_of_one_size(self) -> None:
+        pixels = [picture(i, (40, 30)) for i in (0, 5)]
+        frames = decode_images([image(pixels[0]), image(pixels[1])], duration=3.0)
+        assert frames is not None
+        assert np.array_equal(frames.pixels, np.stack(pixels))
+        assert frames.times.tolist() == [0.75, 2.25]
+
+    def test_another_size_is_scaled_to_the_first(self) -> None:
+        frames = decode_images([image(picture(0, (40, 30))), image(picture(0, (80, 60)), "mjpeg")])
+        assert frames is not None
+        assert frames.pixels.shape == (2, 30, 40, 3)
+        assert frames.times.tolist() == [0.0, 0.0]
+
+    def test_transparent_is_white(self) -> None:
+        pixels = np.zeros((8, 8, 4), np.uint8)
+        pixels[:4, :, 3] = 255
+        frames = decode_images([image(pixels)])
+        assert frames is not None
+        assert frames.pixels[0, :4].max() == 0
+        assert frames.pixels[0, 4:].min() == 255
+
+    def test_real_picture(self, media_dir: Path) -> None:
+        path = min((media_dir / "stamps").rglob("*.png"))
+        frames = decode_images([path.read_bytes()])
+        assert frames is not None
+        assert frames.count == 1
+        assert max(frames.pixels.shape[1:3]) <= 360
+
+    def test_none(self) -> None:
+        assert decode_images([]) is None
+
+    def test_not_a_picture(self) -> None:
+        assert reason_of(decode_images, [b"no picture"]) == FailureReason.CORRUPT_MEDIA
+        assert reason_of(decode_images, [image(picture(0, (40, 30)))[:60]]) == FailureReason.CORRUPT_MEDIA
+
+
+class TestBadInput:
+    CALLS = (probe, decode_audio, sample_frames, decode_motion, keyframe_count)
+
+    @pytest.mark.parametrize("call", CALLS)
+    @pytest.mark.parametrize("data", [b"", b"\0" * 5000, b"just text", CLIP[:200], CLIP[: len(CLIP) // 2]])
+    def test_corrupt(self, call: object, data: bytes) -> None:
+        assert reason_of(call, data) == FailureReason.CORRUPT_MEDIA
+
+    def test_messages_say_what_and_what_to_do(self) -> None:
+        with pytest.raises(MediaError, match="the media member has zero bytes; replace the member or drop the clip"):
+            probe(b"")
+        with pytest.raises(MediaError, match=r"cannot open the media member \(9 bytes\): Invalid data.*; replace"):
+            probe(b"just text")
+
+    def test_playlist_opens_nothing_else(self, tmp_path: Path) -> None:
+        target = tmp_path / "target.wav"
+        target.write_bytes(encode_audio(tone_bursts(1.0), "wav"))
+        hls = f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile://{target}\n#EXT-X-ENDLIST\n".encode()
+        concat = f"ffconcat version 1.0\nfile '{target}'\n".encode()
+        for script in (hls, concat):
+            assert reason_of(probe, script) == FailureReason.CORRUPT_MEDIA
+            assert reason_of(decode_audio, script) == FailureReason.CORRUPT_MEDIA
+
+    @pytest.mark.parametrize(
+        ("limits", "match"),
+        [
+            (MediaLimits(max_duration=1.0), "declares 2 s, the limit is 1 s"),
+            (MediaLimits(max_side=50), "declares pictures of 64x48"),
+            (MediaLimits(max_pixels=1000), "declares pictures of 64x48"),
+            (MediaLimits(max_channels=1), "declares 2 channels at 48000 Hz"),
+            (MediaLimits(max_rate=16_000), "declares 2 channels at 48000 Hz"),
+            (MediaLimits(max_streams=1), "declares 2 streams"),
+        ],
+    )
+    def test_declared_values_beyond_the_limits(self, limits: MediaLimits, match: str) -> None:
+        with pytest.raises(MediaError, match=match) as caught:
+            probe(CLIP, limits=limits)
+        assert caught.value.reason == FailureReason.LIMIT_EXCEEDED
+
+    def test_sound_that_decodes_to_more_than_the_limit(self) -> None:
+        assert reason_of(decode_audio, CLIP, limits=MediaLimits(max_audio_bytes=9999)) == FailureReason.LIMIT_EXCEEDED
+
+    @given(st.data())
+    @settings(max_examples=150, deadline=None)
+    def test_any_damage_gives_a_media_error_or_a_valid_result(self, data: st.DataObject) -> None:
+        clip = bytearray(SMALL_CLIPS[data.draw(st.sampled_from(sorted(SMALL_CLIPS)), label="clip")])
+        for _ in range(data.draw(st.integers(1, 12), label="bytes changed")):
+            clip[data.draw(st.integers(0, len(clip) - 1))] = data.draw(st.integers(0, 255))
+        clip = clip[: data.draw(st.integers(0, len(clip)), label="length")] if data.draw(st.booleans()) else clip
+        for call in (probe, decode_audio, sample_frames, decode_motion):
+            try:
+                result = call(bytes(clip))
+            except MediaError:
+                continue
+            if isinstance(result, Waveform):
+                assert np.isfinite(result.samples).all()
+
+
+SMALL_CLIPS = {
+    "mp4": build(Recipe(frames=8)),
+    "mkv": build(Recipe(frames=8, muxer="matroska", audio_codec="libopus")),
+    "webm": build(Recipe(frames=8, muxer="webm", video_codec="libvpx", video_options=VP8, audio_codec="libopus")),
+    "wav": encode_audio(tone_bursts(0.2), "wav"),
+    "ogg": encode_audio(tone_bursts(0.2), "ogg"),
+    "mp3": encode_audio(tone_bursts(0.2), "mp3"),
+    "flac": encode_audio(tone_bursts(0.2), "flac"),
+}
