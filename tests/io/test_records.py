@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shard_tools import PROVENANCE, decisions, facts, failed, histories, improved, plans, refs, unchanged
 
-from avagent.core.actions import Volume
+from avagent.core.actions import Volume, action_to_dict
 from avagent.core.clip import ClipRef
 from avagent.core.errors import Failure, FailureReason, ParameterError, Stage
 from avagent.core.facts import Facts
@@ -136,9 +136,7 @@ def test_golden_record_of_an_improved_clip():
         "content_sha256": "ab" * 32,
         "outcome": "improved",
         "reason": "round_limit",
-        "actions": [
-            {"kind": "volume", "params": {"target_lufs": -23.0, "peak_dbtp": -1.0, "mode": "static", "declip": False}}
-        ],
+        "actions": [action_to_dict(Volume())],
         "captions": {
             "audio": {"text": "a bell", "tags": [{"label": "bell", "confidence": 0.9}]},
             "video": None,

@@ -28,6 +28,7 @@ from shard_tools import (
     unchanged,
 )
 
+from avagent.core.actions import Pitch
 from avagent.core.clip import Member
 from avagent.core.errors import AVAgentError, EditError, FailureReason, ParameterError
 from avagent.core.state import Outcome
@@ -416,12 +417,12 @@ def test_golden_bytes(tmp_path):
     shard, output = str(tmp_path / "train-000000.tar"), str(tmp_path / "out")
     storage.write_bytes(shard, tar_bytes(FILES))
     decisions = decide_all(shard)
-    decisions[1] = replace(improved(decisions[1].ref), facts=None)
+    decisions[1] = replace(improved(decisions[1].ref, Pitch(semitones=2.0)), facts=None)
     decisions[3] = failed(decisions[3].ref)
     report = rewrite_shard(shard, decisions, options(output))
     dead = storage.read_bytes(storage.join(output, "_errors", report.name))
     assert (
         hashlib.sha256(storage.read_bytes(report.url)).hexdigest()
-        == "2002d08deb60e8cecd8ad65c73b7d4a8a96573385c0da584f724bfe72b051bcf"
+        == "73b0e3c269f16e46a22214ac745c061c881d43e024b56dff5f0324f4422e5182"
     )
     assert hashlib.sha256(dead).hexdigest() == "27050415b44a49aba74280d91d95b17ef1822f13485c821df9da4a3e7af6e5e1"

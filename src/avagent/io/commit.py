@@ -145,7 +145,7 @@ def _claimed_by(claim: str) -> str | None:
     try:
         found: Any = json.loads(storage.read_text(claim))
         return str(found["fingerprint"])
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 

@@ -113,7 +113,7 @@ def _index_lines(url: str, text: str) -> list[str]:
     try:
         index: Any = json.loads(text)
         return [str(shard["url"]) for shard in index["shardlist"]]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{url!r} is not a wids index (an object with a 'shardlist' of 'url's)") from error
 
 
