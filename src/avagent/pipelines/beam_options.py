@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, WorkerOptions
 
@@ -49,7 +50,7 @@ def _quieten(options: PipelineOptions) -> None:
 
 
 def _refuse_unknown(arguments: Sequence[str], own_options: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
+    parser: Any = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
     for section in dict.fromkeys(PipelineOptions.__subclasses__()):
         section._add_argparse_args(parser)  # noqa: SLF001  (Beam has no public way to list its options)
     _, unknown = parser.parse_known_args(list(arguments))

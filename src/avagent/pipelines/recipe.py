@@ -34,11 +34,11 @@ class ModelSection(_Section):
 class PolicySection(_Section):
     """The loop's bounds; see :class:`avagent.core.decide.Policy`. A margin left out is the scorer's own noise."""
 
-    threshold: float = Field(0.85, ge=0, le=1)
-    max_rounds: int = Field(3, ge=0, le=20)
+    threshold: float = Field(default=0.85, ge=0, le=1)
+    max_rounds: int = Field(default=3, ge=0, le=20)
     acceptance: Acceptance = Acceptance.PARETO
-    min_gain_alignment: float | None = Field(None, ge=0, lt=1)
-    min_gain_synchronization: float | None = Field(None, ge=0, lt=1)
+    min_gain_alignment: float | None = Field(default=None, ge=0, lt=1)
+    min_gain_synchronization: float | None = Field(default=None, ge=0, lt=1)
 
 
 class OutputSection(_Section):
@@ -50,8 +50,8 @@ class OutputSection(_Section):
 class WorkerSection(_Section):
     """What a worker may use; no decision depends on it."""
 
-    cache_mib: int = Field(512, ge=16, description="media held in memory, per process")
-    max_batch: int = Field(1, ge=1, description="clips per model batch at most")
+    cache_mib: int = Field(default=512, ge=16, description="media held in memory, per process")
+    max_batch: int = Field(default=1, ge=1, description="clips per model batch at most")
 
 
 class Recipe(_Section):
@@ -62,10 +62,10 @@ class Recipe(_Section):
     planner: ModelSection
     scorer: ModelSection
     actions: Literal["paper", "extended"] | tuple[str, ...] = "extended"
-    policy: PolicySection = PolicySection()
-    output: OutputSection = OutputSection()
-    worker: WorkerSection = WorkerSection()
-    max_failure_ratio: float = Field(0.1, ge=0, le=1, description="above it a finished run exits with code 3")
+    policy: PolicySection = Field(default_factory=PolicySection)
+    output: OutputSection = Field(default_factory=OutputSection)
+    worker: WorkerSection = Field(default_factory=WorkerSection)
+    max_failure_ratio: float = Field(default=0.1, ge=0, le=1, description="above it a finished run exits with code 3")
 
     @field_validator("actions")
     @classmethod

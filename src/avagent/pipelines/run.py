@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
@@ -150,7 +151,7 @@ def _run(session: Session, phase: str, elements: Sequence[Any], transform: beam.
 def _metrics(result: Any) -> dict[str, Any]:
     """Our counters and distributions, by name, summed over steps."""
     found: dict[str, Any] = {}
-    query = result.metrics().query(beam.metrics.MetricsFilter().with_namespace("avagent"))
+    query = result.metrics().query(MetricsFilter().with_namespace("avagent"))
     for counter in query["counters"]:
         found[counter.key.metric.name] = found.get(counter.key.metric.name, 0) + (_value(counter) or 0)
     for item in query["distributions"]:

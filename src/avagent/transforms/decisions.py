@@ -1,8 +1,12 @@
 """Decisions to files: one a shard, so that applying them needs no join."""
 
+# Beam calls the argument of `expand` input_or_inputs; here it is named after what it holds.
+# pyright: reportIncompatibleMethodOverride=false
+
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
@@ -24,19 +28,20 @@ class DecideShards(beam.PTransform):
 
     def expand(self, tasks: PCollection[ShardTask]) -> PCollection[tuple[str, int]]:
         """ShardTask -> (shard URL, number of decisions), one a shard, empty shards included."""
-        decided = (
+        decided: Any = (
             tasks
             | "ReadShards" >> ReadShards(self._loop.store)
             | "DecideClips" >> DecideClips(self._loop)
             | "KeyByShard" >> beam.Map(_keyed)
         )
-        listed = tasks | "Listed" >> beam.Map(_listed)
-        return (
+        listed: Any = tasks | "Listed" >> beam.Map(_listed)
+        written: Any = (
             (decided, listed)
             | "WithListed" >> beam.Flatten()
             | "GroupByShard" >> beam.GroupByKey()
             | "WriteDecisions" >> beam.Map(_write, output=self._output)
         )
+        return written
 
 
 def _keyed(decision: ClipDecision) -> tuple[str, ClipDecision | None]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from apache_beam.metrics import Metrics
+from apache_beam.metrics.metric import Metrics
 
 from avagent.core.state import ClipDecision
 from avagent.io.media_store import MediaStore

@@ -1,10 +1,14 @@
 """Shards to clip states, by reference; the media goes to the worker's store as it streams by."""
 
+# Beam calls the argument of `expand` input_or_inputs; here it is named after what it holds.
+# pyright: reportIncompatibleMethodOverride=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
@@ -47,7 +51,8 @@ class ReadShards(beam.PTransform):
 
     def expand(self, tasks: PCollection[ShardTask]) -> PCollection[ClipState]:
         """ShardTask -> ClipState."""
-        return tasks | "Spread" >> beam.Reshuffle() | "Read" >> beam.FlatMap(_read, store=self._store)
+        states: Any = tasks | "Spread" >> beam.Reshuffle() | "Read" >> beam.FlatMap(_read, store=self._store)
+        return states
 
 
 def _read(task: ShardTask, store: StoreConfig) -> Iterator[ClipState]:

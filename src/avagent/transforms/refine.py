@@ -1,5 +1,8 @@
 """The decide phase: caption, score, then rounds of plan, edit, score, decide, unrolled."""
 
+# Beam calls the argument of `expand` input_or_inputs; here it is named after what it holds.
+# pyright: reportIncompatibleMethodOverride=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -63,7 +66,8 @@ class CaptionClips(beam.PTransform):
 
     def expand(self, states: PCollection[ClipState]) -> PCollection[ClipState]:
         """ClipState -> ClipState with captions."""
-        return states | "Caption" >> _infer(self._loop, self._loop.captioner, caption_clips, "caption")
+        captioned: Any = states | "Caption" >> _infer(self._loop, self._loop.captioner, caption_clips, "caption")
+        return captioned
 
 
 class ScoreOriginals(beam.PTransform):
@@ -75,7 +79,7 @@ class ScoreOriginals(beam.PTransform):
 
     def expand(self, states: PCollection[ClipState]) -> dict[str, PCollection[Any]]:
         """ClipState -> `done` decisions and states to `retry`."""
-        scored = states | "Score" >> _infer(self._loop, self._loop.scorer, score_originals, "score")
+        scored: Any = states | "Score" >> _infer(self._loop, self._loop.scorer, score_originals, "score")
         return _decided(scored, self._loop)
 
 
@@ -90,7 +94,7 @@ class RefineRound(beam.PTransform):
         """ClipState -> `done` decisions and states to `retry`."""
         loop = self._loop
         plan = partial(plan_clips, policy=loop.policy, allowed=loop.allowed)
-        scored = (
+        scored: Any = (
             states
             | "Plan" >> _infer(loop, loop.planner, plan, "plan")
             | "Edit" >> beam.Map(_edit, store=loop.store)
@@ -108,12 +112,14 @@ class DecideClips(beam.PTransform):
 
     def expand(self, states: PCollection[ClipState]) -> PCollection[ClipDecision]:
         """ClipState -> ClipDecision, one for one."""
-        outputs = states | "CaptionClips" >> CaptionClips(self._loop) | "ScoreOriginals" >> ScoreOriginals(self._loop)
+        captioned = states | "CaptionClips" >> CaptionClips(self._loop)
+        outputs: Any = captioned | "ScoreOriginals" >> ScoreOriginals(self._loop)
         done = [outputs[DONE]]
         for number in range(1, self._loop.policy.max_rounds + 1):
             outputs = outputs[RETRY] | f"Round{number}" >> RefineRound(self._loop)
             done.append(outputs[DONE])
-        return tuple(done) | "Decisions" >> beam.Flatten()
+        decisions: Any = tuple(done) | "Decisions" >> beam.Flatten()
+        return decisions
 
 
 def _edit(state: ClipState, store: StoreConfig) -> ClipState:
@@ -135,7 +141,7 @@ def _decide(state: ClipState, policy: Policy, progress: str | None) -> Iterator[
 
 def _decided(states: PCollection[ClipState], loop: Loop) -> dict[str, PCollection[Any]]:
     decide = beam.FlatMap(_decide, policy=loop.policy, progress=loop.progress)
-    outputs = states | "Decide" >> decide.with_outputs(RETRY, main=DONE)
+    outputs: Any = states | "Decide" >> decide.with_outputs(RETRY, main=DONE)
     return {DONE: outputs[DONE], RETRY: outputs[RETRY]}
 
 

@@ -1,12 +1,16 @@
 """Decisions to shards: every listed shard is rewritten whole, by one worker."""
 
+# Beam calls the argument of `expand` input_or_inputs; here it is named after what it holds.
+# pyright: reportIncompatibleMethodOverride=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
+from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection
 
 from avagent.core.actions import Action
@@ -72,7 +76,8 @@ class ApplyDecisions(beam.PTransform):
 
     def expand(self, shards: PCollection[str]) -> PCollection[ShardReport]:
         """Shard URL -> ShardReport."""
-        return shards | "Spread" >> beam.Reshuffle() | "RewriteShard" >> beam.Map(_rewrite, target=self._target)
+        reports: Any = shards | "Spread" >> beam.Reshuffle() | "RewriteShard" >> beam.Map(_rewrite, target=self._target)
+        return reports
 
 
 def _rewrite(shard: str, target: ApplyTarget) -> ShardReport:
