@@ -11,7 +11,6 @@ from avagent.core.media import FloatArray
 from avagent.models.embedded.labels import LabelTable
 from avagent.models.embedded.yamnet import read_labels
 
-TOP_AUDIO, TOP_IMAGE = 8, 10
 GENERIC_WEIGHT = 0.1
 GENERIC = frozenset(
     {
@@ -52,32 +51,32 @@ def audio_weights() -> FloatArray:
 
 
 def similarity(heard: FloatArray, seen: FloatArray, table: LabelTable) -> float:
-    """Cosine between the weighted label vectors of the strongest tags, [-1, 1].
+    """Cosine between the label vectors of both sides' tags, weighted by their probabilities, [-1, 1].
+
+    All tags take part: cut to the strongest, the value jumps as tags change places. Of the audio tags' probabilities
+    the square root counts, which evens out the steps of the 8-bit network.
 
     Args:
         heard: probabilities of the audio classes, float32 [521].
         seen: probabilities of the picture classes, float32 [1000].
         table: vectors of the labels.
     """
-    audio = _strongest(heard * audio_weights(), table.audio, TOP_AUDIO)
-    image = _strongest(seen, table.image, TOP_IMAGE)
+    audio = np.sqrt(heard * audio_weights()) @ table.audio
+    image = seen @ table.image
     length = float(np.linalg.norm(audio) * np.linalg.norm(image))
     return float(audio @ image) / length if length > 0.0 else 0.0
 
 
-def _strongest(weights: FloatArray, vectors: FloatArray, count: int) -> FloatArray:
-    top = np.argsort(-weights, kind="stable")[:count]
-    return weights[top] @ vectors[top]
-
-
 def combine(match: float, purity: float) -> float:
-    """Geometric mean of the two, [0, 1].
+    """sqrt(match) x purity, [0, 1].
 
-    A product form, so that a wrong soundtrack cannot be redeemed by its purity, nor a fitting one hide its faults. The
-    root keeps the slope up where one factor is small: with an unsure match of 0.1, mending the purity from 0.4 to 0.9
-    still lifts the score by 0.1, well above its noise; in the plain product the gain would be half of that.
+    A product, so that a wrong soundtrack cannot be redeemed by its purity, nor a fitting one hide its faults: every
+    audible fault takes the score below the threshold of 0.85, however well the tags agree. The match enters by its
+    root for two reasons. It is an opinion of small networks where the purity is measured, and the root halves its
+    jitter around 0.5. And it keeps the slope up where the match is unsure: at a match of 0.1, mending the purity from
+    0.4 to 0.9 still lifts the score by 0.16, three times its noise, where the plain product would give 0.05.
     """
-    return float(np.sqrt(max(match, 0.0) * max(purity, 0.0)))
+    return float(np.sqrt(max(match, 0.0)) * max(purity, 0.0))
 
 
 def alignment(heard: FloatArray, seen: FloatArray, purity: float, table: LabelTable, calibration: Calibration) -> float:

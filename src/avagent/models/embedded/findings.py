@@ -22,18 +22,17 @@ from avagent.core.actions import (
     WienerFilter,
 )
 from avagent.core.facts import Facts, NoiseColour
+from avagent.models.embedded.purity import MENDABLE, clipping_factor, loud_factor, quiet_factor
 
 NOISY_BELOW_DB = 15.0
 """SNR against a steady floor below which noise is plainly heard beside the programme."""
-NOISE_CONFIDENCE = 0.75
-HUM_CONFIDENCE, HUM_ABOVE_DB = 0.6, -30.0
-QUIET_LUFS, QUIET_PEAK_DBTP = -30.0, -16.0
-LOUD_LUFS, LOUD_PEAK_DBTP = -6.0, 4.0
+NOISE_CONFIDENCE, UNKNOWN_NOISE_CONFIDENCE = 0.5, 0.9
+"""A floor that has the spectrum of no common noise is more often part of the programme (an engine, an insect)."""
+HUM_CONFIDENCE, HUM_ABOVE_DB = 0.7, -30.0
 TARGET_LUFS = -23.0
 """EBU R 128."""
-CLIPPED_SHARE = 5e-4
 LAG_MS, LAG_CONFIDENCE = 60.0, 0.4
-MISMATCH_SHARE, MISMATCH_LEAST_S, MISMATCH_MOST = 0.02, 0.06, 0.15
+MISMATCH_SHARE, MISMATCH_LEAST_S, MISMATCH_MOST = 0.015, 0.06, 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,8 @@ def noise_finding(facts: Facts) -> NoiseFinding | None:
             (WienerFilter(), SpectralSubtraction(), SpectralGate(reduction_db=15.0)),
         )
     snr = facts.snr
-    if snr is None or snr.confidence < NOISE_CONFIDENCE or snr.value >= NOISY_BELOW_DB:
+    least = UNKNOWN_NOISE_CONFIDENCE if facts.noise_colour is NoiseColour.UNKNOWN else NOISE_CONFIDENCE
+    if snr is None or snr.confidence < least or snr.value >= NOISY_BELOW_DB:
         return None
     why = f"{facts.noise_colour} noise, SNR {snr.value:.1f} dB (confidence {snr.confidence:.2f})"
     return NoiseFinding(why, _filters(snr.value, facts.noise_colour))
@@ -84,22 +84,29 @@ def coordination_findings(facts: Facts) -> Iterator[CoordinationFinding]:
     """All other faults, the most certain first."""
     if facts.gap_count > 0:
         yield _dropouts(facts)
+    if (drift := _drift(facts)) is not None:
+        yield drift
     if facts.lag is not None and facts.lag.confidence >= LAG_CONFIDENCE and abs(facts.lag.value) >= LAG_MS:
         yield CoordinationFinding(
             f"the sound comes {facts.lag.value:+.0f} ms after the picture (confidence {facts.lag.confidence:.2f})",
             (Shift(milliseconds=round(-facts.lag.value, 1)),),
         )
     yield from _level(facts)
+
+
+def _drift(facts: Facts) -> CoordinationFinding | None:
+    """The sound is a few percent longer or shorter than the picture: it may run at another tempo."""
     mismatch = facts.duration_mismatch
-    if mismatch is not None and facts.duration > mismatch:
-        picture = facts.duration - mismatch
-        share = abs(mismatch) / picture
-        if abs(mismatch) >= MISMATCH_LEAST_S and MISMATCH_SHARE <= share <= MISMATCH_MOST:
-            factor = round(facts.duration / picture, 4)
-            yield CoordinationFinding(
-                f"the sound lasts {mismatch:+.2f} s longer than the picture ({facts.duration:.2f} s)",
-                (Speed(factor=factor), Speed(factor=factor, mode="resample")),
-            )
+    if mismatch is None or facts.duration <= max(mismatch, 0.0):
+        return None
+    picture = facts.duration - mismatch
+    if abs(mismatch) < MISMATCH_LEAST_S or not MISMATCH_SHARE <= abs(mismatch) / picture <= MISMATCH_MOST:
+        return None
+    factor = round(facts.duration / picture, 4)
+    return CoordinationFinding(
+        f"the sound lasts {mismatch:+.2f} s longer than the picture ({picture:.2f} s)",
+        (Speed(factor=factor), Speed(factor=factor, mode="resample")),
+    )
 
 
 def _dropouts(facts: Facts) -> CoordinationFinding:
@@ -112,20 +119,19 @@ def _dropouts(facts: Facts) -> CoordinationFinding:
 
 
 def _level(facts: Facts) -> Iterator[CoordinationFinding]:
-    loudness, peak = facts.loudness, facts.true_peak
-    clipped = facts.clipping >= CLIPPED_SHARE
+    loudness = facts.loudness
     target = TARGET_LUFS if loudness is None else round(min(-14.0, max(TARGET_LUFS, loudness - 6.0)), 1)
+    clipped = clipping_factor(facts.clipping) <= MENDABLE
     if clipped:
         yield CoordinationFinding(
             f"{100 * facts.clipping:.2f}% of the samples are clipped",
             (Volume(target_lufs=target, declip=True), Volume(target_lufs=TARGET_LUFS, declip=True)),
         )
-    if loudness is None or peak is None:
+    if loudness is None or facts.true_peak is None:
         return
-    quiet = loudness < QUIET_LUFS and peak < QUIET_PEAK_DBTP
-    loud = loudness > LOUD_LUFS or peak > LOUD_PEAK_DBTP
-    if quiet or (loud and not clipped):
+    loud = loud_factor(loudness, facts.true_peak) <= MENDABLE
+    if quiet_factor(loudness, facts.true_peak) <= MENDABLE or (loud and not clipped):
         yield CoordinationFinding(
-            f"loudness {loudness:.1f} LUFS, peak {peak:.1f} dBTP",
+            f"loudness {loudness:.1f} LUFS, peak {facts.true_peak:.1f} dBTP",
             (Volume(target_lufs=TARGET_LUFS), Volume(target_lufs=TARGET_LUFS, mode="dynamic")),
         )

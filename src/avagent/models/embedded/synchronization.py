@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avagent.core.facts import Facts
-from avagent.core.media import Motion, Waveform
+from avagent.core.media import FloatArray, Motion, Waveform
 from avagent.dsp.lag import LagProfile, common_curves, profile, windowed
 from avagent.dsp.motion import is_still
 from avagent.dsp.onset import onset_strength
@@ -20,6 +20,8 @@ WINDOW_S, HOP_S = 2.0, 1.0
 LEAST_CONFIDENCE = 0.25
 """Of the whole clip's lag; below it nothing can be said of the timing."""
 LEAST_DURATION_S = 1.0
+LEAST_DRIFT, MOST_DRIFT = 0.005, 0.15
+"""Differences of tempo that are looked for, as a share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def synchronization(waveform: Waveform, motion: Motion, facts: Facts) -> Timing:
     whole = None if curves is None else profile(curves, MAX_LAG_S)
     if curves is None or whole is None:
         return Timing(None, "no_onsets")
-    if whole.confidence < LEAST_CONFIDENCE:
+    if whole.confidence < LEAST_CONFIDENCE and not _related_at_other_tempo(onset, rate, motion, facts):
         return Timing(None, "uncorrelated")
     parts = [(p.confidence, posterior_in_time(p)) for p in windowed(curves, WINDOW_S, HOP_S)]
     total = sum(confidence for confidence, _ in parts)
@@ -68,3 +70,19 @@ def synchronization(waveform: Waveform, motion: Motion, facts: Facts) -> Timing:
     if total > 0.0:
         score = 0.5 * score + 0.5 * sum(c * p for c, p in parts) / total
     return Timing(min(1.0, max(0.0, score)))
+
+
+def _related_at_other_tempo(onset: FloatArray, rate: float, motion: Motion, facts: Facts) -> bool:
+    """Whether sound and picture fit once the sound is brought to the picture's duration.
+
+    A drifting sound has no single lag, so that the whole clip's profile is unsure; it is out of time all the same.
+    """
+    mismatch = facts.duration_mismatch
+    if mismatch is None or facts.duration <= max(mismatch, 0.0):
+        return False
+    tempo = facts.duration / (facts.duration - mismatch)
+    if not LEAST_DRIFT <= abs(tempo - 1.0) <= MOST_DRIFT:
+        return False
+    curves = common_curves(onset, rate * tempo, motion)
+    found = None if curves is None else profile(curves, MAX_LAG_S)
+    return found is not None and found.confidence >= LEAST_CONFIDENCE

@@ -1,7 +1,8 @@
 """Audio tags: YAMNet (521 AudioSet classes), 8-bit ONNX weights, our own front end.
 
 Front end as in Hershey et al. 2017 (doi:10.1109/ICASSP.2017.7952132) and the model's card: 16 kHz mono, 25 ms Hann
-windows every 10 ms, 64 mel bands between 125 and 7,500 Hz, ln(x + 0.001), patches of 0.96 s every 0.48 s.
+windows every 10 ms, 64 mel bands between 125 and 7,500 Hz, ln(x + 0.001), patches of 0.96 s, here every 0.24 s: with
+8-bit weights the answers are coarse, and denser patches halve how much they change when the sound is moved by 0.1 s.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ RATE = 16_000
 WINDOW, HOP, FFT = 400, 160, 512
 MEL_BANDS, MEL_LOW, MEL_HIGH = 64, 125.0, 7_500.0
 LOG_OFFSET = 1e-3
-PATCH, PATCH_HOP = 96, 48
+PATCH, PATCH_HOP = 96, 24
 CLASSES = 521
-BLOCK_PATCHES = 64
+BLOCK_PATCHES = 128
 """Patches worked on at a time: bounds the memory on long sounds (31 s a block)."""
 
 # Quantisation of the exported graph's input and output tensors.
@@ -150,5 +151,5 @@ def _open_session(onnxruntime: Any) -> Any:
 
 
 def pool(posteriors: npt.NDArray[np.float32]) -> FloatArray:
-    """Posteriors of the whole sound, float32 [521]: mean of the time mean and the peak (a bark is short)."""
-    return np.asarray((posteriors.mean(axis=0) + posteriors.max(axis=0)) / 2, dtype=np.float32)
+    """Posteriors of the whole sound, float32 [521]: the mean over time."""
+    return np.asarray(posteriors.mean(axis=0), dtype=np.float32)
