@@ -9,7 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy.typing as npt
 
 from avagent.core.actions import Action
 from avagent.core.clip import Clip, ClipRef, Member, content_hash
@@ -33,7 +35,8 @@ from avagent.io.container import (
     sample_frames,
 )
 
-T = TypeVar("T")
+Media = Waveform | Frames | Motion | Picture
+MediaT = TypeVar("MediaT", bound=Media | None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +178,7 @@ class MediaStore:
         origin = self._origin(ref)
         return self._cache.get(
             (ref.content_sha256, "motion", ()),
-            lambda: decode_motion(video.data, origin=origin, limits=self._limits),
+            lambda: _frozen(decode_motion(video.data, origin=origin, limits=self._limits)),
             _nbytes,
         )
 
@@ -202,7 +205,7 @@ class MediaStore:
 
     def _decode(self, ref: ClipRef) -> Waveform | None:
         waveform = decode_audio(self.clip(ref).sound().data, limits=self._limits)
-        return None if waveform is None else _frozen(waveform)
+        return _frozen(waveform)
 
     def _edit(self, ref: ClipRef, actions: tuple[Action, ...]) -> Waveform | None:
         known = next(
@@ -237,15 +240,18 @@ class MediaStore:
         if video is None:
             return None
         sampling, origin = self._sampling, self._origin(ref)
-        return decode_picture(
-            video.data, sampling.count, max_side=sampling.max_side, origin=origin, limits=self._limits
+        return _frozen(
+            decode_picture(video.data, sampling.count, max_side=sampling.max_side, origin=origin, limits=self._limits)
         )
 
     def _sample(self, ref: ClipRef) -> Frames | None:
         video, sampling = self._video(ref), self._sampling
         if video is not None:
-            return sample_frames(
-                video.data, sampling.count, max_side=sampling.max_side, origin=self._origin(ref), limits=self._limits
+            origin = self._origin(ref)
+            return _frozen(
+                sample_frames(
+                    video.data, sampling.count, max_side=sampling.max_side, origin=origin, limits=self._limits
+                )
             )
         images = self.clip(ref).images()
         if not images:
@@ -254,7 +260,7 @@ class MediaStore:
         step = max(len(images) / sampling.count, 1.0)
         chosen = [images[int(i * step)].data for i in range(min(len(images), sampling.count))]
         duration = self.streams(ref).audio_duration
-        return decode_images(chosen, duration=duration, max_side=sampling.max_side, limits=self._limits)
+        return _frozen(decode_images(chosen, duration=duration, max_side=sampling.max_side, limits=self._limits))
 
     def _measure(self, ref: ClipRef, actions: tuple[Action, ...]) -> Facts | None:
         waveform = self.audio(ref, actions)
@@ -293,13 +299,26 @@ class StoredView:
         return self.store.facts(self.ref, self.actions)
 
 
-def _nbytes(value: Waveform | Frames | Motion | Picture | None) -> int:
-    if isinstance(value, Picture):
-        return value.frames.nbytes + (0 if value.motion is None else value.motion.nbytes)
-    return 0 if value is None else value.nbytes
+def _arrays(value: Media | None) -> list[npt.NDArray[Any]]:
+    match value:
+        case Waveform():
+            return [value.samples]
+        case Frames():
+            return [value.pixels, value.times]
+        case Motion():
+            return [value.energy, value.times]
+        case Picture():
+            return [*_arrays(value.frames), *_arrays(value.motion)]
+        case None:
+            return []
 
 
-def _frozen(waveform: Waveform) -> Waveform:
-    """A model that wrote into the cached sound would change what every later stage hears."""
-    waveform.samples.flags.writeable = False
-    return waveform
+def _nbytes(value: Media | None) -> int:
+    return sum(array.nbytes for array in _arrays(value))
+
+
+def _frozen(value: MediaT) -> MediaT:
+    """Make the arrays read-only: who wrote into a cached one would change what every later stage hears and sees."""
+    for array in _arrays(value):
+        array.flags.writeable = False
+    return value

@@ -85,7 +85,8 @@ def sample_frames(
         if track is None:
             return None
         keys = _spread([p for p in track.packets if p.is_keyframe] or track.packets[:1], count)
-        return _stack(list(_decode_alone(track, keys, limits)), max_side)
+        shrink = _Rgb(max_side)
+        return _stack([(shrink(frame), time) for frame, time in _decode_alone(track, keys, limits)])
 
 
 def keyframe_count(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> int:
@@ -133,18 +134,17 @@ def decode_picture(
         wanted = {p.pts for p in _spread(track.packets, count)}
         by_index = None in wanted
         step = max(len(track.packets) / count, 1.0)
-        kept: list[tuple[VideoFrame, float]] = []
-
-        grey = _Grey()
+        kept: list[tuple[ByteArray, float]] = []
+        grey, shrink = _Grey(), _Rgb(max_side)
 
         def small() -> Iterator[tuple[ByteArray, float]]:
             for index, (frame, time) in enumerate(_decode_all(track, limits)):
                 if (index >= len(kept) * step) if by_index else (frame.pts in wanted):
-                    kept.append((frame, time))
+                    kept.append((shrink(frame), time))
                 yield grey(frame), time
 
         motion = _motion(small())
-        return Picture(frames=_stack(kept[:count], max_side), motion=motion)
+        return Picture(frames=_stack(kept[:count]), motion=motion)
 
 
 def decode_images(
@@ -161,14 +161,16 @@ def decode_images(
     Raises:
         MediaError: a picture that cannot be decoded or is beyond the limits.
     """
-    decoded: list[tuple[VideoFrame, float]] = []
+    decoded: list[tuple[ByteArray, float]] = []
+    shrink = _Rgb(max_side)
     for index, data in enumerate(images):
         with open_media(data, limits) as container:
             frame = next(iter(container.decode(video=0)), None) if container.streams.video else None
             if frame is None:
                 raise corrupt(f"image member {index} holds no picture")
-            decoded.append((frame, (index + 0.5) / len(images) * (duration or 0.0)))
-    return _stack(decoded, max_side) if decoded else None
+            _check_size(frame, limits)
+            decoded.append((shrink(frame), (index + 0.5) / len(images) * (duration or 0.0)))
+    return _stack(decoded) if decoded else None
 
 
 def _read(container: InputContainer, origin: float | None) -> _Track | None:
@@ -258,22 +260,37 @@ def _motion(grey: Iterator[tuple[ByteArray, float]]) -> Motion | None:
     return motion if motion.energy.size > 1 else None
 
 
-def _stack(pictures: list[tuple[VideoFrame, float]], max_side: int) -> Frames:
-    """Upright RGB pictures of one size: that of the first, at most `max_side` pixels a side."""
-    if not pictures:
-        raise corrupt("no picture of the video stream can be decoded")
-    first = pictures[0][0]
-    scale = min(1.0, max_side / max(first.width, first.height))
-    width, height = max(1, round(first.width * scale)), max(1, round(first.height * scale))
-    turns = round(first.rotation / 90) % 4
-    pixels = np.stack([_rgb(frame, width, height) for frame, _ in pictures])
-    times = np.array([time for _, time in pictures], np.float64)
-    return Frames(np.ascontiguousarray(np.rot90(pixels, turns, axes=(1, 2))), times)
+class _Rgb:
+    """Makes upright RGB pictures of one size: that of the first, at most `max_side` pixels a side."""
+
+    def __init__(self, max_side: int) -> None:
+        self._max_side = max_side
+        self._scaler = VideoReformatter()
+        self._size: tuple[int, int] | None = None
+        self._turns = 0
+
+    def __call__(self, frame: VideoFrame) -> ByteArray:
+        if self._size is None:
+            scale = min(1.0, self._max_side / max(frame.width, frame.height))
+            self._size = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
+            self._turns = round(frame.rotation / 90) % 4
+        clear = any(component.is_alpha for component in frame.format.components)
+        pixels = self._scaled(frame, "rgba" if clear else "rgb24")
+        return np.ascontiguousarray(np.rot90(_on_white(pixels) if clear else pixels, self._turns))
+
+    def _scaled(self, frame: VideoFrame, form: str) -> ByteArray:
+        width, height = self._size or (frame.width, frame.height)
+        return pixels_of(
+            self._scaler.reformat(frame, width=width, height=height, format=form, interpolation=Interpolation.AREA)
+        )
 
 
-def _rgb(frame: VideoFrame, width: int, height: int) -> ByteArray:
-    if not any(c.is_alpha for c in frame.format.components):
-        return pixels_of(frame.reformat(width=width, height=height, format="rgb24", interpolation="AREA"))
-    rgba = pixels_of(frame.reformat(width=width, height=height, format="rgba", interpolation="AREA"))
+def _on_white(rgba: ByteArray) -> ByteArray:
     alpha = rgba[..., 3:].astype(np.float32) / 255.0
     return np.round(rgba[..., :3] * alpha + 255.0 * (1.0 - alpha)).astype(np.uint8)
+
+
+def _stack(pictures: list[tuple[ByteArray, float]]) -> Frames:
+    if not pictures:
+        raise corrupt("no picture of the video stream can be decoded")
+    return Frames(np.stack([pixels for pixels, _ in pictures]), np.array([time for _, time in pictures], np.float64))
