@@ -1,0 +1,138 @@
+"""The same run on a real S3 and a real GCS server as on local files.
+
+Needs the extras `s3` and `gcs`, and the servers `moto[server]` and `gcp-storage-emulator`; each test is skipped
+without its own.
+
+from __future__ import annotations
+
+import socket
+import uuid
+
+import fsspec
+import pytest
+from shard_tools import tar_bytes
+from test_commit import refine
+
+from avagent.io import storage
+from avagent.io.commit import claim_output, finalize, is_complete
+from avagent.io.shards import list_shards
+from avagent.io.webdataset import LoadedClip, read_clip, read_shard
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def s3():
+    pytest.importorskip("s3fs")
+    moto = pytest.importorskip("moto.server")
+    port = free_port()
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setitem(fsspec.config.conf, "s3", {"endpoint_url": f"http://127.0.0.1:{port}"})
+        storage.filesystem("s3://")[0].mkdir("clips")
+        yield "s3://clips"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def gcs():
+    emulator = pytest.importorskip("gcp_storage_emulator.server")
+    with pytest.MonkeyPatch.context() as patch:
+        # Asking for the bucket's layout takes minutes with an emulator over plain HTTP; read when gcsfs is imported.
+        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+        pytest.importorskip("gcsfs")
+        port = free_port()
+        server = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket="clips")
+        server.start()
+        endpoint = {"endpoint_url": f"http://127.0.0.1:{port}", "token": "anon"}
+        patch.setitem(fsspec.config.conf, "gcs", endpoint)
+        patch.setitem(fsspec.config.conf, "gs", endpoint)
+        yield "gs://clips"
+        server.stop()
+
+
+@pytest.fixture(params=["s3", "gcs"])
+def root(request):
+    return storage.join(request.getfixturevalue(request.param), uuid.uuid4().hex)
+
+
+def test_files(root):
+    url = storage.join(root, "a.bin")
+    assert not storage.exists(url)
+    assert storage.list_folder(root) == []
+    data = bytes(range(256)) * 50_000
+    storage.write_bytes(url, data)
+    assert storage.exists(url)
+    assert storage.size(url) == len(data)
+    assert storage.list_folder(root) == [url]
+    assert storage.is_folder(root)
+    assert storage.read_range(url, 255, 3) == b"\xff\x00\x01"
+    assert b"".join(storage.iter_range(url, 9_000_000, 3_000_000)) == data[9_000_000:12_000_000]
+    storage.write_bytes(url, b"new")
+    assert (storage.size(url), storage.read_bytes(url)) == (3, b"new")
+    storage.remove(url)
+    assert not storage.exists(url)
+    storage.remove(url)
+
+
+def test_a_write_that_fails_leaves_nothing(root):
+    url = storage.join(root, "a.bin")
+
+    def write():
+        with storage.atomic_write(url) as file:
+            file.write(bytes(10 << 20))
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        write()
+    assert storage.list_folder(root) == []
+
+
+def test_a_change_by_another_worker_is_seen(root):
+    url = storage.join(root, "a.bin")
+    assert storage.list_folder(root) == []
+    fs, path = storage.filesystem(url)
+    other = type(fs)(**{**fs.storage_options, "skip_instance_cache": True})
+    other.pipe_file(path, b"by another")
+    assert storage.exists(url)
+    assert storage.list_folder(root) == [url]
+    other.pipe_file(path, b"longer than before")
+    assert storage.size(url) == 18
+
+
+def test_shards_are_listed_and_read_by_range(root):
+    for name in ("b.tar", "a.tar", "notes.md", "deep/c.tar"):
+        storage.write_bytes(storage.join(root, name), tar_bytes([("x.mp4", b"1" * 5000), ("y.mp4", b"2")]))
+    shards = [storage.join(root, name) for name in ("a.tar", "b.tar")]
+    assert list_shards(root) == list_shards(storage.join(root, "*.tar")) == shards
+    assert len(list_shards(storage.join(root, "**/*.tar"))) == 3
+    items = list(read_shard(shards[0]))
+    assert [(type(i), i.ref.key) for i in items] == [(LoadedClip, "x"), (LoadedClip, "y")]
+    assert [read_clip(i.ref) for i in items] == [i.clip for i in items]
+    (absent,) = read_shard(storage.join(root, "absent.tar"))
+    assert absent.failure.reason == "unreadable_shard"
+
+
+def test_a_run_is_the_same_as_on_local_files(root, tmp_path):
+    outputs = [storage.join(place, "out") for place in (root, str(tmp_path))]
+    for place, output in zip((root, str(tmp_path)), outputs, strict=True):
+        claim_output(output, "f")
+        finalize(output, refine(place, output), fingerprint="f", run={"recipe": "embedded"})
+        assert is_complete(output, "f")
+    names = ["a.tar", "b.tar", "c.tar", "index.json", "_SUCCESS", "_manifest/clips.parquet", "_manifest/run.json"]
+    for name in names:
+        remote, local = (storage.read_bytes(storage.join(output, name)) for output in outputs)
+        assert remote == local, name
+    claim_output(outputs[0], "g", overwrite=True)
+    assert storage.list_folder(outputs[0]) == []
+    assert storage.list_folder(storage.join(outputs[0], "_errors")) == []
