@@ -108,7 +108,6 @@ def test_list_folder_gives_files_directly_inside_in_order(root):
     for name in ("b", "a", "sub/c"):
         storage.write_bytes(storage.join(root, name), b"")
     assert storage.list_folder(root) == [storage.join(root, "a"), storage.join(root, "b")]
-    assert storage.is_folder(storage.join(root, "sub"))
     assert storage.list_folder(storage.join(root, "absent")) == []
 
 
@@ -126,7 +125,7 @@ def test_remove_is_content_with_what_is_not_there(root):
 def test_makedirs_may_be_repeated(root):
     storage.makedirs(storage.join(root, "a", "b"))
     storage.makedirs(storage.join(root, "a", "b"))
-    assert storage.is_folder(storage.join(root, "a", "b"))
+    assert storage.exists(storage.join(root, "a", "b"))
 
 
 def test_canonical_urls_do_not_depend_on_the_working_folder(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 Needs the extras `s3` and `gcs`, and the servers `moto[server]` and `gcp-storage-emulator`; each test is skipped
 without its own.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +76,6 @@ def test_files(root):
     assert storage.exists(url)
     assert storage.size(url) == len(data)
     assert storage.list_folder(root) == [url]
-    assert storage.is_folder(root)
     assert storage.read_range(url, 255, 3) == b"\xff\x00\x01"
     assert b"".join(storage.iter_range(url, 9_000_000, 3_000_000)) == data[9_000_000:12_000_000]
     storage.write_bytes(url, b"new")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json
@@ -15,18 +15,15 @@ from avagent.core.clip import RECORD_SUFFIX
 from avagent.core.errors import Failure, ParameterError
 from avagent.core.history import Round
 from avagent.core.scores import Scores
-from avagent.core.state import ClipDecision, ClipState
+from avagent.core.state import ClipDecision
 from avagent.io import storage
 
 RECORD_VERSION = 1
 ERROR_SUFFIX = "error.json"
 
-_Record = TypeVar("_Record", ClipDecision, ClipState)
-
 _CONFIG = ConfigDict(extra="forbid", strict=True, ser_json_inf_nan="constants")
 # A tuple around the type: pydantic takes a configuration for plain dataclasses only from what encloses them.
 _DECISIONS: TypeAdapter[tuple[ClipDecision]] = TypeAdapter(tuple[ClipDecision], config=_CONFIG)
-_STATES: TypeAdapter[tuple[ClipState]] = TypeAdapter(tuple[ClipState], config=_CONFIG)
 _SHOWN_ERRORS = 3
 
 
@@ -58,17 +55,16 @@ def decision_from_json(line: str | bytes) -> ClipDecision:
     Raises:
         ParameterError: an unknown or missing field, an action without a known kind, a value outside its bounds.
     """
-    return _parse(_DECISIONS, line, "decision")
-
-
-def state_to_json(state: ClipState) -> str:
-    """One line of JSON."""
-    return _STATES.dump_json((state,))[1:-1].decode()
-
-
-def state_from_json(line: str | bytes) -> ClipState:
-    """The inverse of :func:`state_to_json`. Raises ParameterError."""
-    return _parse(_STATES, line, "state")
+    text = line.encode() if isinstance(line, str) else line
+    try:
+        _check_actions(from_json(text))
+        return _DECISIONS.validate_json(b"[" + text + b"]")[0]
+    except ValidationError as error:
+        raise ParameterError(f"not a decision: {_explain(error)}") from error
+    except ParameterError:
+        raise
+    except ValueError as error:
+        raise ParameterError(f"not a decision: {error}") from error
 
 
 def write_decisions(url: str, decisions: Iterable[ClipDecision]) -> int:
@@ -177,19 +173,6 @@ def _finite(value: Any) -> Any:
             return [_finite(item) for item in cast("list[Any]", value)]
         case _:
             return value
-
-
-def _parse(adapter: TypeAdapter[tuple[_Record]], line: str | bytes, what: str) -> _Record:
-    text = line.encode() if isinstance(line, str) else line
-    try:
-        _check_actions(from_json(text))
-        return adapter.validate_json(b"[" + text + b"]")[0]
-    except ValidationError as error:
-        raise ParameterError(f"not a {what}: {_explain(error)}") from error
-    except ParameterError:
-        raise
-    except ValueError as error:
-        raise ParameterError(f"not a {what}: {error}") from error
 
 
 def _check_actions(record: Any) -> None:

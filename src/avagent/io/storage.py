@@ -131,12 +131,6 @@ def exists(url: str) -> bool:
     return bool(fs.exists(path))
 
 
-def is_folder(url: str) -> bool:
-    """Whether the URL is a folder (on object stores: a prefix of something)."""
-    fs, path = filesystem(url)
-    return bool(fs.isdir(path))
-
-
 def size(url: str) -> int:
     """Size of a file in bytes. Raises OSError."""
     fs, path = filesystem(url)
