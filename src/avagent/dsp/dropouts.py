@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from avagent.core.media import Waveform
+from avagent.core.media import FloatArray, Waveform
 
 _ZERO = 1.0 / 65536.0
 """Half a step of 16-bit sound: what is below it is digital silence."""
-_EDGE_S = 0.002
 _NEAR_S = 0.03
-_CUT_DB = 20.0
+_END_S = 0.003
+_END_DB = -24.0
+_STEP_DB = -24.0
+_AUDIBLE_DB = -32.0
+_STEP_SAMPLES = 3
 _TINY = 1e-12
 
 
@@ -32,8 +36,8 @@ class Gap:
 def find_dropouts(waveform: Waveform, *, min_gap_ms: float = 2.0, max_gap_ms: float = 500.0) -> tuple[Gap, ...]:
     """Runs of digital silence, common to all channels, that cut off the programme on both sides.
 
-    Silence at the start or the end of the clip, silence that the programme fades into or out of, and silence between
-    sounds that begin and end by themselves is left alone: next to a dropout the sound is as loud as it was before it.
+    Left alone are silence at the start or the end of the clip, silence into which the programme fades, and silence next
+    to parts that are hardly audible (a noise gate's): next to a dropout the sound goes on, loud, to the last sample.
 
     Args:
         waveform: finite samples.
@@ -42,25 +46,61 @@ def find_dropouts(waveform: Waveform, *, min_gap_ms: float = 2.0, max_gap_ms: fl
     if waveform.length == 0 or waveform.channels == 0:
         return ()
     rate = waveform.rate
-    level = np.max(np.abs(waveform.samples), axis=0)
+    level = _level(waveform.samples)
     silent = np.concatenate(([False], level < _ZERO, [False]))
     edges = np.flatnonzero(silent[1:] != silent[:-1])
     starts, stops = edges[::2], edges[1::2]
     lengths = stops - starts
-    longest, shortest = max_gap_ms * rate / 1000.0, max(1.0, min_gap_ms * rate / 1000.0)
+    shortest, longest = max(1.0, min_gap_ms * rate / 1000.0), max_gap_ms * rate / 1000.0
     fits = (lengths >= shortest) & (lengths <= longest) & (starts > 0) & (stops < waveform.length)
-    edge, near = max(4, round(_EDGE_S * rate)), max(8, round(_NEAR_S * rate))
+    if not fits.any():
+        return ()
+    audible = _rms(level[level >= _ZERO]) * 10.0 ** (_AUDIBLE_DB / 20.0)
+    near, end = max(8, round(_NEAR_S * rate)), max(4, round(_END_S * rate))
     found: list[Gap] = []
     for start, stop in zip(starts[fits].tolist(), stops[fits].tolist(), strict=True):
-        before = level[max(0, start - near) : start]
-        after = level[stop : stop + near][::-1]
-        if _is_cut(before, edge) and _is_cut(after, edge):
+        left = _Edge.of(level[max(0, start - near) : start], end)
+        right = _Edge.of(level[stop : stop + near][::-1], end)
+        if left.cut(audible) and right.cut(audible) and 0.5 * (left.step_db + right.step_db) > _STEP_DB:
             found.append(Gap(start, stop))
     return tuple(found)
 
 
-def _is_cut(level: np.ndarray[tuple[int], np.dtype[np.float32]], edge: int) -> bool:
-    """Whether sound that ends with the last of these samples was cut off: its end is about as loud as the rest."""
-    last = float(np.sqrt(np.mean(np.square(level[-edge:], dtype=np.float64))))
-    whole = float(np.sqrt(np.mean(np.square(level, dtype=np.float64))))
-    return last > _ZERO and 20.0 * np.log10((last + _TINY) / (whole + _TINY)) > -_CUT_DB
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """How sound ends at a silence.
+
+    Attributes:
+        loudness: RMS of the 30 ms before.
+        end_db: RMS of the last 3 ms relative to it.
+        step_db: magnitude of the last 3 samples relative to it.
+    """
+
+    loudness: float
+    end_db: float
+    step_db: float
+
+    @classmethod
+    def of(cls, level: FloatArray, end: int) -> _Edge:
+        loudness = _rms(level)
+        last = float(level[-_STEP_SAMPLES:].max())
+        return cls(loudness, _db(_rms(level[-end:]) / loudness), _db(last / loudness))
+
+    def cut(self, audible: float) -> bool:
+        return self.loudness > audible and self.end_db > _END_DB
+
+
+def _level(samples: FloatArray) -> FloatArray:
+    """float32 [samples]: largest magnitude over the channels."""
+    level = np.abs(samples[0])
+    for channel in samples[1:]:
+        np.maximum(level, np.abs(channel), out=level)
+    return level
+
+
+def _rms(values: FloatArray) -> float:
+    return math.sqrt(float(np.vdot(values, values)) / max(1, values.size)) + _TINY
+
+
+def _db(ratio: float) -> float:
+    return 20.0 * math.log10(ratio + _TINY)
