@@ -65,6 +65,10 @@ bench: $(INSTALLED) $(MEDIA)  ## every benchmark in bench/, one after the other 
 	@for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python $$bench; done
 
 .PHONY: clean
-clean:  ## remove what was made here, the environment and the media included
-	rm -rf $(VENV) .cache build dist $(DEMO_OUTPUT) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean:  ## remove what was made here; .venv and .cache stay
+	rm -rf build dist $(DEMO_OUTPUT) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests tools examples bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean  ## the same, the environment and the fetched media as well
+	rm -rf $(VENV) .cache
