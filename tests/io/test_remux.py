@@ -195,6 +195,50 @@ def test_metadata_subtitles_and_chapters_are_carried(muxer: str) -> None:
     assert [(p[0], p[1]) for p in packets(result, "subtitle")] == [(p[0], p[1]) for p in packets(data, "subtitle")]
 
 
+UNUSUAL = {
+    "fragmented": ("mp4", {"movflags": "+frag_keyframe+empty_moov"}, 0.0, 0.0),
+    "no edit list": ("mp4", {"use_editlist": "0"}, 0.0, 0.0),
+    "clock of 600 Hz": ("mov", {"video_track_timescale": "600"}, 0.0, 0.0),
+    "clock of 1000 Hz": ("mp4", {"video_track_timescale": "1000"}, 0.0, 0.0),
+    "late picture": ("mp4", {}, 0.3, 0.0),
+    "late picture, mkv": ("matroska", {}, 0.3, 0.0),
+    "late start": ("mp4", {}, 1.4, 1.4),
+    "late start, mkv": ("matroska", {}, 1.4, 1.4),
+    "m4v": ("ipod", {}, 0.0, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_unusual_containers(name: str) -> None:
+    muxer, options, video_start, audio_start = UNUSUAL[name]
+    data = build(Recipe(muxer=muxer, options=options, video_start=video_start, audio_start=audio_start))
+    sound = decode_audio(data)
+    assert sound is not None
+    result = remux(data, sound)
+    again = decode_audio(result)
+    assert again is not None
+    assert packets(result) == packets(data)
+    before, after = probe(data), probe(result)
+    assert (after.video_start, after.video_duration) == (before.video_start, before.video_duration)
+    assert after.audio_start == pytest.approx(before.audio_start, abs=1e-3)
+    assert (again.length, lag_in_samples(sound.samples, again.samples)) == (sound.length, 0)
+
+
+@pytest.mark.parametrize("codec", ["eac3", "mp2", "wavpack", "pcm_s16be", "pcm_mulaw"])
+def test_other_codecs_are_kept(codec: str) -> None:
+    rate = 8_000 if codec == "pcm_mulaw" else 48_000
+    muxer = "mov" if codec.startswith("pcm") else "matroska"
+    data = build(Recipe(muxer=muxer, audio_codec=codec, sound=tone_bursts(2.0, rate=rate, channels=1)))
+    sound = decode_audio(data)
+    assert sound is not None
+    result = remux(data, sound)
+    again = decode_audio(result)
+    assert again is not None
+    assert probe(result).audio_codec == codec
+    assert (again.length, lag_in_samples(sound.samples, again.samples)) == (sound.length, 0)
+    assert snr_db(sound.samples, again.samples) > (14 if codec in ("eac3", "mp2") else 1000)
+
+
 def with_chapters(data: bytes, muxer: str) -> bytes:
     """Copy a clip, adding chapters, a language and dispositions."""
     buffer = io.BytesIO()

@@ -80,7 +80,7 @@ def sample_frames(
     if exact:
         picture = decode_picture(data, count, max_side=max_side, origin=origin, limits=limits)
         return None if picture is None else picture.frames
-    with open_media(data, limits, look_ahead=False) as container:
+    with open_media(data, limits) as container:
         track = _read(container, origin)
         if track is None:
             return None
