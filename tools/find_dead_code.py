@@ -38,9 +38,8 @@ def named_in_registry() -> list[str]:
 
 def main() -> int:
     """The command; answers its exit code."""
-    finder = Vulture(
-        ignore_names=[*CALLED_BY_OTHERS, *named_in_registry()], ignore_decorators=list(CALLED_BY_DECORATOR)
-    )
+    names = [*CALLED_BY_OTHERS, *CALLED_BY_USERS, *named_in_registry()]
+    finder = Vulture(ignore_names=names, ignore_decorators=list(CALLED_BY_DECORATOR))
     finder.scavenge([str(ROOT / path) for path in PATHS if (ROOT / path).is_dir()])
     unused = [item for item in finder.get_unused_code(min_confidence=60) if item.typ in REPORTED]
     for item in unused:
