@@ -1,6 +1,6 @@
 """Build the demo's shards from real recordings: some clips clean, some with one known fault each.
 
-    python examples/demo/build_corpus.py --to demo-output/corpus [--clips N] [--clean]
+    python examples/demo/build_corpus.py --to demo-output/corpus [--clips N] [--seconds S] [--clean]
 
 Writes `shards/demo-000000.tar` ... (`KEY.mp4`, `KEY.json`, `KEY.txt`), the clean sound of every clip in `clean/KEY.wav`
 (float32, before any encoding), and `truth.json`, which the pipeline never sees. A fault is put into the sound before
@@ -15,7 +15,7 @@ import json
 import sys
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -105,12 +105,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", type=Path, required=True, help="folder to write")
     parser.add_argument("--media", type=Path, default=MEDIA, help="folder filled by tools/fetch_media.py")
     parser.add_argument("--clips", type=int, default=len(SCENES), help="only the first N clips")
+    parser.add_argument("--seconds", type=float, help="length of every clip, in s; its own if left out")
     parser.add_argument("--clean", action="store_true", help="put no fault into any clip")
     options = parser.parse_args(arguments)
     if not (options.media / "stamps").is_dir():
         print(f"no media in {options.media}: run `make media` first", file=sys.stderr)
         return 1
-    build_corpus(options.to, options.media, SCENES[: options.clips], {} if options.clean else FAULTS)
+    scenes = SCENES[: options.clips]
+    if options.seconds is not None:
+        scenes = tuple(replace(scene, seconds=options.seconds) for scene in scenes)
+    build_corpus(options.to, options.media, scenes, {} if options.clean else FAULTS)
     return 0
 
 

@@ -6,9 +6,11 @@ from collections import Counter
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from avagent.core.errors import UsageError
+from avagent.core.clip import Clip
+from avagent.core.errors import ClipError, UsageError
 from avagent.core.media import StreamInfo
 from avagent.io.container import probe
 from avagent.io.shards import list_shards
@@ -62,12 +64,15 @@ def _print_clips(console: Console, shard: str, shown: int) -> None:
         if isinstance(item, BadSample):
             continue
         members = " ".join(member.suffix for member in item.clip.members)
-        table.add_row(item.ref.key, members, *_streams(item.clip.sound().data))
+        table.add_row(escape(item.ref.key), escape(members), *_streams(item.clip))
     console.print(table)
 
 
-def _streams(data: bytes) -> tuple[str, str]:
-    info = probe(data)
+def _streams(clip: Clip) -> tuple[str, str]:
+    try:
+        info = probe(clip.sound().data)
+    except ClipError as error:
+        return (escape(str(error)), "")
     sound = f"{info.audio_codec} {info.rate} Hz {info.channels} ch {_seconds(info.audio_duration)}"
     picture = f"{info.video_codec} {_size(info)}{_seconds(info.video_duration)}"
     return (sound if info.has_audio else "none", picture if info.has_video else "none")

@@ -23,13 +23,15 @@ class Tally:
     """What the workers reported so far.
 
     Attributes:
+        unit: what is counted.
         total_bytes: of all shards to be worked on.
         started: `time.monotonic()` at the start.
     """
 
+    unit: str
     total_bytes: int
     started: float = field(default_factory=time.monotonic)
-    outcomes: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
     done_bytes: int = 0
     _position: int = 0
 
@@ -45,32 +47,31 @@ class Tally:
             return
         self._position += len(whole) + 1
         for line in whole.decode().splitlines():
-            outcome, _, nbytes = line.partition(" ")
-            self.outcomes[outcome] += 1
+            label, _, nbytes = line.partition(" ")
+            self.labels[label] += 1
             self.done_bytes += int(nbytes)
 
     def line(self, title: str, now: float | None = None) -> str:
-        """Clips, rate, time left and outcomes, in one line."""
+        """Count, rate, time left and labels, in one line."""
         elapsed = max(1e-3, (time.monotonic() if now is None else now) - self.started)
-        clips = self.outcomes.total()
+        done = self.labels.total()
         share = min(1.0, self.done_bytes / self.total_bytes) if self.total_bytes else 0.0
-        parts = [f"{title}: {clips} clips", f"{clips / elapsed:.1f} clips/s"]
+        parts = [f"{title}: {done} {self.unit}", f"{done / elapsed:.1f} {self.unit}/s"]
         if share > 0:
             parts.append(f"{100 * share:.0f}%, {_clock(elapsed * (1 - share) / share)} left")
-        parts += [f"{name} {count}" for name, count in sorted(self.outcomes.items())]
+        parts += [f"{name} {count}" for name, count in sorted(self.labels.items())]
         return ", ".join(parts)
 
 
 @contextmanager
-def show_progress(title: str, path: Path, total_bytes: int, console: Console) -> Iterator[Tally]:
+def show_progress(title: str, path: Path, tally: Tally, console: Console) -> Iterator[None]:
     """Show what the workers append to `path`, until the block ends."""
-    tally = Tally(total_bytes=total_bytes)
     stop = threading.Event()
     show = _live if console.is_terminal else _plain
     thread = threading.Thread(target=show, args=(title, path, tally, console, stop), daemon=True)
     thread.start()
     try:
-        yield tally
+        yield
     finally:
         stop.set()
         thread.join()

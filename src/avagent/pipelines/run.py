@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -23,7 +24,7 @@ from avagent.io.reports import read_report
 from avagent.io.rewrite import ShardReport
 from avagent.io.webdataset import Loose, iter_samples
 from avagent.pipelines.beam_options import is_local
-from avagent.pipelines.progress import show_progress
+from avagent.pipelines.progress import Tally, show_progress
 from avagent.pipelines.wiring import Wired
 from avagent.transforms.decisions import DecideShards
 from avagent.transforms.read import ShardTask
@@ -105,11 +106,9 @@ def decide_phase(session: Session, tasks: Sequence[ShardTask], inputs: Sequence[
         return
     wanted = {task.url for task in todo}
     total = sum(shard.nbytes or 0 for shard in inputs if shard.url in wanted)
-    with tempfile.TemporaryDirectory(prefix="avagent-") as folder:
-        path = Path(folder) / "progress"
-        loop = replace(session.wired.loop, progress=str(path) if is_local(session.options) else None)
-        with show_progress("decide", path, total, session.console):
-            _run(session, "decide", todo, DecideShards(loop, session.output))
+    with _progress(session, "decide", Tally(unit="clips", total_bytes=total)) as path:
+        loop = replace(session.wired.loop, progress=path)
+        _run(session, "decide", todo, DecideShards(loop, session.output))
 
 
 def apply_phase(session: Session, tasks: Sequence[ShardTask], decided_in: str | None = None) -> list[ShardReport]:
@@ -120,17 +119,32 @@ def apply_phase(session: Session, tasks: Sequence[ShardTask], decided_in: str | 
         tasks: its shards.
         decided_in: output folder of the run that decided; None: this one.
     """
-    target = ApplyTarget(
-        output=session.output,
-        decisions=decided_in or session.output,
-        provenance=session.wired.provenance,
-        audio_codec=session.wired.recipe.output.audio_codec,
-    )
     todo = [task.url for task in tasks if not _written(session.output, task.url)]
+    total = sum(_size(url) or 0 for url in todo)
     if todo:
-        _run(session, "apply", todo, ApplyDecisions(target))
+        with _progress(session, "apply", Tally(unit="shards", total_bytes=total)) as path:
+            target = ApplyTarget(
+                output=session.output,
+                decisions=decided_in or session.output,
+                provenance=session.wired.provenance,
+                audio_codec=session.wired.recipe.output.audio_codec,
+                progress=path,
+            )
+            _run(session, "apply", todo, ApplyDecisions(target))
     reports = [read_report(session.output, task.url) for task in tasks]
     return [report for report in reports if report is not None]
+
+
+@contextmanager
+def _progress(session: Session, title: str, tally: Tally) -> Iterator[str | None]:
+    """The file that local workers report to, shown while the block runs; None for other runners."""
+    if not is_local(session.options):
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="avagent-") as folder:
+        path = Path(folder) / "progress"
+        with show_progress(title, path, tally, session.console):
+            yield str(path)
 
 
 def _written(output: str, shard: str) -> bool:

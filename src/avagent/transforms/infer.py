@@ -12,7 +12,7 @@ from apache_beam.utils.shared import Shared
 
 from avagent.core.state import ClipState
 from avagent.io.media_store import MediaStore
-from avagent.transforms.metrics import count_cache
+from avagent.transforms.metrics import count_cache, stage_latency
 from avagent.transforms.store import StoreConfig, process_store
 
 PortT = TypeVar("PortT")
@@ -46,7 +46,7 @@ class PortHandler(ModelHandler[ClipState, ClipState, PortT], Generic[PortT]):
         step: from a batch of states to as many states; failures of single clips are values in them.
         store: the worker's media store.
         max_batch: clips per batch at most.
-        stage: names the metrics.
+        stage: names the metrics: `STAGE_ms` is a batch's wall time.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class PortHandler(ModelHandler[ClipState, ClipState, PortT], Generic[PortT]):
         """The batch after this stage; the time spent is shared out over its clips."""
         store = process_store(self._store)
         started = time.perf_counter()
-        with count_cache(store):
+        with count_cache(store), stage_latency(self._stage):
             states = self._step(batch, model, store)
         share = (time.perf_counter() - started) / max(1, len(batch))
         return [replace(state, seconds=state.seconds + share) for state in states]

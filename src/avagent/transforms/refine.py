@@ -135,7 +135,7 @@ def _decide(state: ClipState, policy: Policy, progress: str | None) -> Iterator[
         yield TaggedOutput(RETRY, closed)
         return
     count_decision(decision)
-    report_progress(decision, progress)
+    report_progress(progress, decision.outcome, decision.ref.length)
     yield decision
 
 

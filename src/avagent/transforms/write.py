@@ -21,6 +21,7 @@ from avagent.io.repair import repair_sound
 from avagent.io.reports import write_report
 from avagent.io.rewrite import RewriteOptions, ShardReport, rewrite_shard
 from avagent.transforms.metrics import NAMESPACE, stage_latency
+from avagent.transforms.progress import report_progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +33,14 @@ class ApplyTarget:
         decisions: the output folder of the run that decided; the same or another.
         provenance: for the clips' records.
         audio_codec: `source`, or FFmpeg's name of a codec.
+        progress: file that local workers report finished shards to; None: no such report.
     """
 
     output: str
     decisions: str
     provenance: Provenance
     audio_codec: str = "source"
+    progress: str | None = None
 
 
 def apply_decisions(shard: str, target: ApplyTarget) -> ShardReport:
@@ -84,4 +87,5 @@ def _rewrite(shard: str, target: ApplyTarget) -> ShardReport:
     report = apply_decisions(shard, target)
     Metrics.counter(NAMESPACE, "shards_written").inc()
     Metrics.counter(NAMESPACE, "late_failures").inc(len(report.late_failures))
+    report_progress(target.progress, "written", report.filesize)
     return report
