@@ -17,9 +17,14 @@ from pathlib import Path
 from build_corpus import MEDIA, build_corpus
 from corpus import FAULTS, SCENES
 from judge import Row, Verdict, judge
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+NOT_A_TERMINAL_WIDTH = 100
+COLUMNS = {"clip": False, "fault": False, "plans": True, "alignment": False, "synchron.": False, "outcome": True}
+"""Of the table of clips, and whether their text may wrap."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,8 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (options.media / "stamps").is_dir():
         print(f"no media in {options.media}: run `make media` first", file=sys.stderr)
         return 1
-    # A table as wide as the longest row where nobody set a width (a pipe, a CI log).
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else NOT_A_TERMINAL_WIDTH, highlight=False)
     corpus, refined = options.output / "corpus", options.output / "refined"
     shutil.rmtree(corpus, ignore_errors=True)
     console.print(f"Building {min(options.clips, len(SCENES))} clips in {corpus} ...")
@@ -42,11 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code != 0:
         return code
     verdicts = judge(corpus, refined)
+    console.print(caption_table(verdicts))
     console.print(clip_table(verdicts))
     console.print(fault_table(verdicts))
     for line in summary(verdicts):
         console.print(line)
-    console.print(f"Results: {refined.resolve()}  (shards, _manifest/clips.parquet, KEY.avagent.json in every shard)")
+    console.print("Results (shards with KEY.avagent.json, _manifest/clips.parquet, _manifest/rounds.parquet):")
+    print(refined.resolve())
     return 0
 
 
@@ -58,31 +64,45 @@ def refine(shards: Path, refined: Path) -> int:
     return subprocess.run(command, check=False).returncode
 
 
+def caption_table(verdicts: Sequence[Verdict]) -> Table:
+    """What was heard and seen, one row a clip."""
+    table = Table(title="Captions", box=SIMPLE_HEAD, padding=(0, 1), title_justify="left")
+    table.add_column("clip", no_wrap=True)
+    table.add_column("heard", ratio=1)
+    table.add_column("seen", ratio=1)
+    for verdict in verdicts:
+        table.add_row(verdict.key, *map(escape, verdict.captions))
+    return table
+
+
 def clip_table(verdicts: Sequence[Verdict]) -> Table:
-    """One row a clip."""
-    table = Table(title="Clips", show_lines=True)
-    for name in ("clip", "known fault", "heard / seen", "plans tried", "alignment", "synchron.", "outcome", "to clean"):
-        table.add_column(name, overflow="fold")
+    """What was wrong, what was tried and what came of it, one row a clip."""
+    table = Table(
+        title="Clips (plans: + kept, - dropped; known truth: green, red)",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+    )
+    for name, wrapped in COLUMNS.items():
+        table.add_column(name, no_wrap=not wrapped, overflow="fold")
     for verdict in verdicts:
         row = verdict.row
         table.add_row(
             verdict.key,
             verdict.fault or "-",
-            escape("\n".join(verdict.captions)),
             "\n".join(_plan(r) for r in verdict.rounds) or "-",
             _change(row["alignment_before"], row["alignment_after"]),
             _change(row["synchronization_before"], row["synchronization_after"]),
-            _outcome(verdict),
-            _distance(verdict),
+            f"{row['outcome']} ({escape(row['reason'])})\n{_truth(verdict)}",
         )
     return table
 
 
 def fault_table(verdicts: Sequence[Verdict]) -> Table:
     """One row a kind of fault."""
-    table = Table(title="Faults")
-    for name in ("known fault", "clips", "right kind accepted", "nearer to the clean sound", "left unchanged"):
-        table.add_column(name, justify="left" if name == "known fault" else "right")
+    table = Table(title="Faults", box=SIMPLE_HEAD, padding=(0, 1), title_justify="left")
+    for name in ("fault", "clips", "right kind", "nearer to clean", "unchanged"):
+        table.add_column(name, justify="left" if name == "fault" else "right")
     for kind in sorted({v.fault for v in verdicts if v.fault}):
         group = [v for v in verdicts if v.fault == kind]
         counts = (
@@ -112,24 +132,20 @@ def summary(verdicts: Sequence[Verdict]) -> list[str]:
 
 def _plan(row: Row) -> str:
     kinds = " + ".join(kind for kind in (row["noise"], row["coordination"]) if kind)
-    return f"{kinds} {'kept' if row['accepted'] else 'dropped'}"
+    return f"{'+' if row['accepted'] else '-'}\u00a0{kinds}"
 
 
-def _outcome(verdict: Verdict) -> str:
-    text = f"{verdict.row['outcome']} ({verdict.row['reason']})"
+def _truth(verdict: Verdict) -> str:
     if verdict.fault is None:
-        return text if verdict.identical else f"{text}, CHANGED"
-    return f"{text}, {'right kind' if verdict.right else 'not repaired'}"
-
-
-def _distance(verdict: Verdict) -> str:
+        return "[green]byte-identical[/]" if verdict.identical else "[red]clean, but changed[/]"
+    judged = "[green]right kind[/]" if verdict.right else "[red]not repaired[/]"
     found = verdict.distance
-    return "-" if found is None else f"{found.measure}\n{_change(found.before, found.after)}"
+    return judged if found is None else f"{judged}\n{_change(found.before, found.after)} {found.measure}"
 
 
 def _change(before: float | None, after: float | None) -> str:
     first, second = ("-" if v is None else f"{v:.2f}" for v in (before, after))
-    return first if first == second else f"{first} -> {second}"
+    return first if first == second else f"{first}→{second}"
 
 
 def _share(part: int, whole: int) -> str:
