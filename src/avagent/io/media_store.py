@@ -204,15 +204,14 @@ class MediaStore:
         )
 
     def _decode(self, ref: ClipRef) -> Waveform | None:
-        waveform = decode_audio(self.clip(ref).sound().data, limits=self._limits)
-        return _frozen(waveform)
+        return _frozen(decode_audio(self.clip(ref).sound().data, limits=self._limits))
 
     def _edit(self, ref: ClipRef, actions: tuple[Action, ...]) -> Waveform | None:
         known = next(
             (n for n in range(len(actions) - 1, 0, -1) if (ref.content_sha256, "audio", actions[:n]) in self._cache), 0
         )
         base = self.audio(ref, actions[:known])
-        return None if base is None else _frozen(self._editor.edit(base, actions[known:]))
+        return None if base is None else _frozen(_owned(self._editor.edit(base, actions[known:])))
 
     def _video(self, ref: ClipRef) -> Member | None:
         """The container, if it holds a moving picture."""
@@ -315,6 +314,12 @@ def _arrays(value: Media | None) -> list[npt.NDArray[Any]]:
 
 def _nbytes(value: Media | None) -> int:
     return sum(array.nbytes for array in _arrays(value))
+
+
+def _owned(waveform: Waveform) -> Waveform:
+    """A part of a larger array would keep all of it in memory, uncounted."""
+    samples = waveform.samples
+    return waveform if samples.base is None else Waveform(samples.copy(), waveform.rate)
 
 
 def _frozen(value: MediaT) -> MediaT:
