@@ -5,50 +5,76 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import soxr
-from python_stretch.Signalsmith import Stretch
+import numpy.typing as npt
+import scipy.fft
+import soxr  # pyright: ignore[reportMissingTypeStubs]
+from python_stretch.Signalsmith import Stretch  # pyright: ignore[reportMissingTypeStubs]
 
 from avagent.core.actions import Pitch, Speed
 from avagent.core.media import FloatArray, Waveform
 
 _SEED = 1
+_BLOCKS_S = (0.05, 0.12, 0.2)
+"""Analysis blocks, in order of preference: short ones keep speech and attacks crisp, long ones resolve chords."""
+_OVERLAP = 4
+_EXCERPT_S = 5.0
+_SPECTRUM_S = 0.25
+_FAITHFUL = 0.985
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeedReport:
-    """What :func:`speed` did: samples before and after."""
+    """What :func:`speed` did.
+
+    Attributes:
+        samples_before, samples_after: per channel.
+        block_s: analysis block of the stretch in s; None: none was needed.
+    """
 
     samples_before: int
     samples_after: int
+    block_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PitchReport:
-    """What :func:`pitch` did: the ratio of frequencies."""
+    """What :func:`pitch` did.
+
+    Attributes:
+        ratio: of the frequencies after and before.
+        block_s: analysis block of the stretch in s; None: none was needed.
+    """
 
     ratio: float
+    block_s: float | None = None
 
 
 def speed(waveform: Waveform, action: Speed) -> tuple[Waveform, SpeedReport]:
-    """Change the tempo: the output has exactly round(samples / factor) samples."""
-    target = round(waveform.length / action.factor)
-    report = SpeedReport(samples_before=waveform.length, samples_after=target)
-    if target == waveform.length:
-        return waveform, report
+    """Change the tempo: the output has exactly round(samples / factor) samples, and sound stays where it belongs."""
+    before = waveform.length
+    after = round(before / action.factor)
+    if after == before or after == 0:
+        return (waveform if after else _empty(waveform)), SpeedReport(samples_before=before, samples_after=after)
     if action.mode == "resample":
-        out = _resample(waveform.samples, action.factor)
-    else:
-        out = _stretch(waveform, time_factor=waveform.length / target, semitones=0.0)
-    return Waveform(fit(out, target), waveform.rate), report
+        out = _resampled(waveform.samples, action.factor)
+        return Waveform(fit(out, after), waveform.rate), SpeedReport(samples_before=before, samples_after=after)
+    block_s = _choose_block(waveform, before / after)
+    out = fit(_stretched(waveform, before / after, block_s), after)
+    return Waveform(out, waveform.rate), SpeedReport(samples_before=before, samples_after=after, block_s=block_s)
 
 
 def pitch(waveform: Waveform, action: Pitch) -> tuple[Waveform, PitchReport]:
-    """Transpose, length kept."""
-    report = PitchReport(ratio=2.0 ** (action.semitones / 12.0))
+    """Transpose, length kept: stretched by the ratio, then resampled, so that the ratio is exact.
+
+    Formants move along, as they did in the recordings that this repairs (sound played at a wrong rate).
+    """
+    ratio = 2.0 ** (action.semitones / 12.0)
     if action.semitones == 0.0 or waveform.length == 0:
-        return waveform, report
-    out = _stretch(waveform, time_factor=1.0, semitones=action.semitones)
-    return Waveform(fit(out, waveform.length), waveform.rate), report
+        return waveform, PitchReport(ratio=ratio)
+    block_s = _choose_block(waveform, 1.0 / ratio)
+    longer = _stretched(waveform, 1.0 / ratio, block_s)
+    out = fit(_resampled(longer, ratio), waveform.length)
+    return Waveform(out, waveform.rate), PitchReport(ratio=ratio, block_s=block_s)
 
 
 def fit(samples: FloatArray, length: int) -> FloatArray:
@@ -58,14 +84,49 @@ def fit(samples: FloatArray, length: int) -> FloatArray:
     return np.pad(samples, ((0, 0), (0, length - samples.shape[1])))
 
 
-def _resample(samples: FloatArray, factor: float) -> FloatArray:
-    out = soxr.resample(np.ascontiguousarray(samples.T), factor, 1.0, quality="VHQ")
-    return np.asarray(out.T, np.float32)
+def _empty(waveform: Waveform) -> Waveform:
+    return Waveform(np.zeros((waveform.channels, 0), np.float32), waveform.rate)
 
 
-def _stretch(waveform: Waveform, *, time_factor: float, semitones: float) -> FloatArray:
+def _resampled(samples: FloatArray, factor: float) -> FloatArray:
+    """The sound played `factor` times as fast, channel by channel; soxr delays nothing."""
+    channels = [soxr.resample(np.ascontiguousarray(c), factor, 1.0, quality="VHQ") for c in samples]  # pyright: ignore
+    return np.stack([np.asarray(channel, np.float32) for channel in channels])
+
+
+def _stretched(waveform: Waveform, factor: float, block_s: float) -> FloatArray:
+    """float32 [channels, about samples / factor]."""
+    hop = max(1, round(block_s * waveform.rate / _OVERLAP))
     engine = Stretch(_SEED)
-    engine.preset(waveform.channels, waveform.rate)
-    engine.setTimeFactor(time_factor)
-    engine.setTransposeSemitones(semitones)
-    return np.asarray(engine.process(np.array(waveform.samples, order="C")), np.float32)
+    engine.configure(waveform.channels, _OVERLAP * hop, hop)
+    engine.setTimeFactor(factor)
+    return np.asarray(engine.process(np.ascontiguousarray(waveform.samples)), np.float32)
+
+
+def _choose_block(waveform: Waveform, factor: float) -> float:
+    """The shortest block whose stretch leaves the fine spectrum as it is, tried on an excerpt.
+
+    Chords are what blocks that are too short destroy: partials closer than a bin beat, and the spectrum changes.
+    """
+    size = min(waveform.length, round(_EXCERPT_S * waveform.rate))
+    frame = int(scipy.fft.next_fast_len(round(_SPECTRUM_S * waveform.rate), real=True))
+    if min(size, round(size / factor)) < 2 * frame:
+        return _BLOCKS_S[0]
+    start = (waveform.length - size) // 2
+    mono = Waveform(waveform.samples[:, start : start + size].mean(axis=0, dtype=np.float32)[None, :], waveform.rate)
+    wanted = _spectrum(mono.samples[0], frame)
+    likeness: list[float] = []
+    for block_s in _BLOCKS_S:
+        got = _spectrum(_stretched(mono, factor, block_s)[0], frame)
+        likeness.append(float(wanted @ got))
+        if likeness[-1] >= _FAITHFUL:
+            return block_s
+    return _BLOCKS_S[int(np.argmax(likeness))]
+
+
+def _spectrum(samples: npt.NDArray[np.float32], frame: int) -> npt.NDArray[np.float64]:
+    """Mean magnitude spectrum (quadratic), of unit norm."""
+    window = np.hanning(frame).astype(np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, frame)[:: frame // 4] * window
+    power = np.sum(np.square(np.abs(np.asarray(scipy.fft.rfft(frames, axis=1)))), axis=0, dtype=np.float64)
+    return np.sqrt(power / max(float(power.sum()), 1e-30))
