@@ -26,6 +26,8 @@ sys.path.insert(0, str(ROOT / "examples" / "demo"))
 from scenes import Clean, Scene, decode_sound, render  # noqa: E402
 
 FRAMES = 4
+LOWEST_RATE = 8_000
+"""In Hz: what the actions accept."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Symbols and signs whose recording is a spoken name or an unrelated effect, not the sound of what is shown.
 NOT_ITS_OWN_SOUND = ("food/", "town/", "seasonal/christmas", "seasonal/hanukkah", "space/", "military/")
@@ -95,10 +97,13 @@ class ArrayView:
 
 
 def stamps(media: Path = MEDIA) -> Iterator[tuple[str, Path, Path]]:
-    """Key, picture and sound of every stamp whose sound is audible."""
+    """Key, picture and sound of every stamp whose sound is audible and can be edited."""
     for picture in sorted((media / "stamps").rglob("*.png")):
         sound = next((p for s in (".ogg", ".wav") if (p := picture.with_suffix(s)).is_file()), None)
-        if sound is not None and float(np.abs(decode_sound(sound).samples).max(initial=0.0)) > 1e-3:
+        if sound is None:
+            continue
+        waveform = decode_sound(sound)
+        if waveform.rate >= LOWEST_RATE and float(np.abs(waveform.samples).max(initial=0.0)) > 1e-3:
             yield picture.relative_to(media / "stamps").with_suffix("").as_posix(), picture, sound
 
 

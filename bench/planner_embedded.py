@@ -13,7 +13,7 @@ import argparse
 import json
 import statistics
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,7 +73,8 @@ class Trial:
         accepted: actions that left with the clip.
         right: whether a first, an accepted kind mends the fault.
         gain_db: SI-SDR after minus before.
-        scores: alignment and synchronization before and after.
+        before, after: alignment and synchronization.
+        tried: kinds and scores of every round.
     """
 
     clip: str
@@ -88,7 +89,7 @@ class Trial:
     after: tuple[float | None, float | None]
     rounds: int
     facts: Facts
-    proposed: tuple[tuple[str, ...], ...] = ()
+    tried: tuple[tuple[tuple[str, ...], tuple[float | None, float | None]], ...] = ()
 
 
 def refine(view: ArrayView, scorer: Scorer, policy: Policy) -> tuple[History, tuple[Plan, ...]]:
@@ -142,7 +143,7 @@ def trial(clean: ArrayView, name: str | None, scorer: Scorer, policy: Policy) ->
         after=_pair(history.best_scores),
         rounds=len(history.rounds),
         facts=view.facts(),
-        proposed=tuple(tuple(a.kind for a in r.plan.actions) for r in history.rounds),
+        tried=tuple((tuple(a.kind for a in r.plan.actions), _pair(r.scores)) for r in history.rounds),
     )
 
 
@@ -183,32 +184,21 @@ def table(trials: Iterable[Trial]) -> str:
         "| fault | clips | first candidate right | accepted right | of synchronization evaluable | SI-SDR gain (dB) |",
         "|---|---|---|---|---|---|",
     ]
-    for name, group in by_fault.items():
-        if name is None:
-            continue
-        timed = [t for t in group if t.evaluable[1]]
-        gains = [t.gain_db for t in group if t.gain_db is not None]
-        lines.append(
-            f"| {name} | {len(group)} | {_share(t.right_first for t in group)} | {_share(t.right_accepted for t in group)}"
-            f" | {_share(t.right_accepted for t in timed)} of {len(timed)} |"
-            f" {statistics.median(gains):.1f} |"
-            if gains
-            else f"| {name} | {len(group)} | {_share(t.right_first for t in group)} | {_share(t.right_accepted for t in group)}"
-            f" | {_share(t.right_accepted for t in timed)} of {len(timed)} | |"
-        )
+    lines += [_row(name, group) for name, group in by_fault.items() if name is not None]
     clean = by_fault.get(None, [])
-    if clean:
-        lines += [
-            "",
-            f"Clean clips: {len(clean)}; a plan was made for {_share(bool(t.first) for t in clean)},"
-            f" an edit accepted for {_share(bool(t.accepted) for t in clean)}:",
-            *(
-                f"- {t.clip}: first {'+'.join(t.first)}; accepted {[a.kind for a in t.accepted]}"
-                for t in clean
-                if t.first
-            ),
-        ]
+    planned, accepted = _share(bool(t.first) for t in clean), _share(bool(t.accepted) for t in clean)
+    lines += ["", f"Clean clips: {len(clean)}; planned for {planned}, edited {accepted}."]
+    lines += [f"- {t.clip}: first {'+'.join(t.first)}; {[a.kind for a in t.accepted]}" for t in clean if t.first]
     return "\n".join(lines) + "\n"
+
+
+def _row(name: str, group: Sequence[Trial]) -> str:
+    timed = [t for t in group if t.evaluable[1]]
+    gains = [t.gain_db for t in group if t.gain_db is not None]
+    gain = f"{statistics.median(gains):.1f}" if gains else ""
+    first, accepted = _share(t.right_first for t in group), _share(t.right_accepted for t in group)
+    evaluable = f"{_share(t.right_accepted for t in timed)} of {len(timed)}"
+    return f"| {name} | {len(group)} | {first} | {accepted} | {evaluable} | {gain} |"
 
 
 def _share(flags: Iterable[bool]) -> str:
