@@ -12,6 +12,7 @@ from avagent.core.facts import Estimate, Facts, NoiseColour
 from avagent.core.media import Motion, StreamInfo, Waveform
 from avagent.dsp.bs1770 import gated_loudness
 from avagent.dsp.clipping import clipping_ratio
+from avagent.dsp.coded_dropouts import find_coded_dropouts
 from avagent.dsp.dropouts import Gap, find_dropouts
 from avagent.dsp.hum_detect import detect_hum
 from avagent.dsp.lag import lag_profile
@@ -21,6 +22,8 @@ from avagent.dsp.snr import noise_floor
 from avagent.dsp.spectrum import Spectrogram, bandwidth_hz, spectrogram
 
 _BLOCK, _MARGIN = 1024, 256
+_K_WEIGHTED_RATE = 4000
+"""Below it the shelf of BS.1770 at 1682 Hz lies outside the band."""
 _NEAR_PEAK = 10.0 ** (-4.0 / 20.0)
 _MUTED_PEAK = 10.0 ** (-70.0 / 20.0)
 
@@ -44,14 +47,14 @@ def measure(waveform: Waveform, *, motion: Motion | None = None, streams: Stream
     peak = float(np.max(np.abs(waveform.samples), initial=0.0))
     if peak < _MUTED_PEAK:
         return replace(base, muted=True, true_peak=_true_peak(waveform))
-    gaps = find_dropouts(waveform)
+    gaps = _gaps(waveform)
     spectra = spectrogram(waveform)
     floor = None if spectra is None else noise_floor(spectra, _outside(gaps, spectra, waveform.rate))
     hum = detect_hum(waveform)
     lengths = [(gap.stop - gap.start) / waveform.rate for gap in gaps]
     return replace(
         base,
-        loudness=gated_loudness(waveform),
+        loudness=gated_loudness(waveform) if waveform.rate >= _K_WEIGHTED_RATE else None,
         true_peak=_true_peak(waveform),
         snr=None if floor is None else floor.snr,
         noise_colour=NoiseColour.UNKNOWN if floor is None else floor.colour,
@@ -73,6 +76,17 @@ def _refuse_non_finite(waveform: Waveform) -> None:
         bad = int(np.count_nonzero(~np.isfinite(waveform.samples)))
         if bad:
             raise ParameterError(f"{bad} of {waveform.samples.size} samples are NaN or infinite")
+
+
+def _gaps(waveform: Waveform) -> tuple[Gap, ...]:
+    """Dropouts, of digital silence or of what a codec made of it."""
+    exact = find_dropouts(waveform)
+    coded = [
+        Gap(start, stop)
+        for start, stop in find_coded_dropouts(waveform)
+        if all(stop <= gap.start or start >= gap.stop for gap in exact)
+    ]
+    return tuple(sorted([*exact, *coded], key=lambda gap: gap.start))
 
 
 def _true_peak(waveform: Waveform) -> float | None:

@@ -131,11 +131,13 @@ class _Bands:
         change_db: between the floors of four parts of the clip.
         spread_db: between the 3% and the 25% quantile over time: small where there is a floor at all.
         unlike: distance of its spectrum from that of the programme, 0 (alike) to 1.
+        dynamics_db: between the 5% and the 95% quantile of the whole clip's power over time.
     """
 
     change_db: float
     spread_db: float
     unlike: float
+    dynamics_db: float
 
 
 def _in_bands(smooth: FloatArray, mean: Array, floor: Array) -> _Bands:
@@ -149,10 +151,12 @@ def _in_bands(smooth: FloatArray, mean: Array, floor: Array) -> _Bands:
     low, middle = np.quantile(over_time, (_QUANTILE, 0.25), axis=0)
     parts = [np.quantile(part, 0.05, axis=0) for part in np.array_split(over_time, 4)]
     levels = 10.0 * np.log10(np.stack(parts) + tiny)
+    quiet, loud = np.quantile(smooth.sum(axis=1, dtype=np.float64), (0.05, 0.95))
     return _Bands(
         change_db=float(shares @ (levels.max(axis=0) - levels.min(axis=0))),
         spread_db=float(shares @ (10.0 * np.log10((middle + tiny) / (low + tiny)))),
         unlike=0.5 * float(np.abs(shares - programme / programme.sum()).sum()),
+        dynamics_db=10.0 * float(np.log10((loud + tiny) / (quiet + tiny))),
     )
 
 
@@ -160,12 +164,13 @@ def _confidence(ratio: float, bands: _Bands, frames: int) -> float:
     """How far the ratio is to be trusted.
 
     A high ratio is a lower bound that nothing can spoil. A low one counts as noise only where there is a floor (little
-    spread), which does not change, under a programme of another spectrum: an engine, rain or applause, all floor or
-    all alike, is the sound itself as far as one can tell. Limits were placed on 100 recordings, clean and with noise.
+    spread), which does not change, under a programme that does, and that has another spectrum: an engine, rain or
+    applause, all floor or all alike, is the sound itself as far as one can tell. Limits were placed on 100 recordings,
+    clean and with noise.
     """
-    clean = (ratio - 15.0) / 10.0
+    clean = (ratio - 13.0) / 8.0
     floor = min(1.0, (8.0 - bands.spread_db) / 5.0, (12.0 - bands.change_db) / 7.0)
-    distinct = min((bands.unlike - 0.2) / 0.25, (ratio + 4.0) / 5.0)
+    distinct = min((bands.unlike - 0.2) / 0.25, (ratio + 4.0) / 5.0, (bands.dynamics_db - 2.0) / 2.0)
     seconds = frames / 60.0
     noisy = min(1.0, seconds) * float(np.clip(floor, 0.0, 1.0)) * float(np.clip(distinct, 0.0, 1.0))
     return float(np.clip(max(clean, noisy), 0.0, 1.0))
