@@ -210,6 +210,15 @@ def test_what_is_broken_is_named_and_the_rest_goes_on(case, shard):
     assert found.offset + found.length <= len(data)
 
 
+@pytest.mark.parametrize(
+    ("cut", "key", "unique"),
+    [(1200, "b", True), (1700, "a", True), (2148, "a", True), (2700, "b", False), (3172, "b", False)],
+)
+def test_a_cut_sample_whose_key_was_used_before_is_known_as_such(cut, key, unique, shard):
+    found = bad(shard(tar_bytes([("b.mp4", b"1"), ("a.mp4", b"2"), ("b.json", b"3")])[:cut], "b.tar"))[-1]
+    assert (found.key, found.unique) == (key, unique)
+
+
 def test_a_compressed_shard_says_what_to_do(shard):
     (found,) = bad(shard(BROKEN["compressed"][0]))
     assert "decompress" in found.failure.message

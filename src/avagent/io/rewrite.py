@@ -260,7 +260,7 @@ class _Rewriter:
         failure = decision.failure
         if failure is None:
             failure = self._turn(decision, _changed(decision, f"can no longer be read: {bad.failure.message}"))
-        key = safe_key(bad.ref, unique=bad.failure.reason != FailureReason.DUPLICATE_KEY)
+        key = safe_key(bad.ref, unique=bad.unique)
         tar = self._letters.tar()
         blocks = storage.iter_range(self._shard, bad.offset, bad.length)
         if bad.copyable:
@@ -273,7 +273,7 @@ class _Rewriter:
     def _missing(self, decision: ClipDecision) -> None:
         """What was decided on is gone; its key may belong to another sample by now."""
         failure = decision.failure
-        key = safe_key(decision.ref, unique=failure is not None)
+        key = safe_key(decision.ref, unique=failure is not None and decision.ref.index == 0)
         if failure is None:
             failure = self._turn(decision, _changed(decision, "is no longer there"))
         self._explain(key, failure)

@@ -18,6 +18,8 @@ from avagent.core.errors import UsageError
 EXTRAS = {"gs": "gcs", "gcs": "gcs", "s3": "s3", "s3a": "s3"}
 _BLOCK_BYTES = 8 << 20
 _COPY_BYTES = 1 << 20
+# Enough for headers; larger reads go past the buffer, without a copy.
+_LOCAL_BUFFER_BYTES = 64 << 10
 
 
 class ByteSource(Protocol):
@@ -164,7 +166,7 @@ def open_read(url: str) -> AbstractContextManager[ByteSource]:
     """Open for reading in one pass, with large read-ahead. Raises OSError, UsageError."""
     fs, path = filesystem(url)
     if is_local(url):
-        return cast("AbstractContextManager[ByteSource]", Path(path).open("rb", buffering=_COPY_BYTES))
+        return cast("AbstractContextManager[ByteSource]", Path(path).open("rb", buffering=_LOCAL_BUFFER_BYTES))
     handle = fs.open(path, "rb", block_size=_BLOCK_BYTES, cache_type="readahead")
     if isinstance(handle, io.BytesIO):
         # The memory file system hands out the stored file itself, whose position all its readers would share.

@@ -59,6 +59,7 @@ class BadSample:
         copyable: whether these bytes are whole tar entries with harmless names under a key of their own, so that they
             can be copied into another shard as they are.
         failure: why.
+        unique: whether no earlier sample of the shard has this key.
     """
 
     key: str
@@ -68,6 +69,7 @@ class BadSample:
     length: int
     copyable: bool
     failure: Failure
+    unique: bool = True
 
     @property
     def ref(self) -> ClipRef:
@@ -148,6 +150,7 @@ class _Group:
     suffixes: set[str] = field(default_factory=set[str])
     defect: Defect | None = None
     copyable: bool = True
+    unique: bool = True
 
 
 class _Grouper:
@@ -189,7 +192,7 @@ class _Grouper:
 
     def broken(self, error: ShardError, at: int, total: int) -> BadSample:
         """The sample under way and all that follows cannot be read."""
-        group = self._group or _Group(key=shard_stem(self._shard), offset=at, end=at)
+        group = self._group or self._open(shard_stem(self._shard), at)
         group.defect = Defect(reason=error.reason, message=str(error))
         group.end = total
         group.copyable = False
@@ -198,7 +201,8 @@ class _Grouper:
     def _open(self, key: str, offset: int) -> _Group:
         group = _Group(key=key, offset=offset, end=offset)
         digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
-        if digest in self._seen:
+        group.unique = digest not in self._seen
+        if not group.unique:
             message = f"the key {key!r} was already used by an earlier sample of this shard"
             group.defect = Defect(reason=FailureReason.DUPLICATE_KEY, message=message)
         self._seen.add(digest)
@@ -253,6 +257,7 @@ class _Grouper:
             length=group.end - group.offset,
             copyable=group.copyable and defect.reason not in _UNCOPYABLE,
             failure=error.failure(),
+            unique=group.unique,
         )
         self._index += 1
         return bad
