@@ -52,7 +52,10 @@ def rank_plans(request: PlanRequest) -> tuple[Plan, ...]:
         )
         if not plan.empty and uses_only(plan, request.allowed):
             ranked.append((noise_rank + rank + FAILED_IDEA * _failures(plan, request.history), len(ranked), plan))
-    return tuple(plan for _, _, plan in sorted(ranked, key=lambda entry: entry[:2]))
+    distinct: dict[tuple[Action, ...], Plan] = {}
+    for _, _, plan in sorted(ranked, key=lambda entry: entry[:2]):
+        distinct.setdefault(plan.actions, plan)
+    return tuple(distinct.values())
 
 
 def _noise_options(request: PlanRequest) -> list[Option]:
