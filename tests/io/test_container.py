@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from avagent.io.container import (
     encode_audio,
     keyframe_count,
     probe,
+    remux,
     sample_frames,
 )
 
@@ -382,6 +384,17 @@ class TestImages:
     def test_none(self) -> None:
         assert decode_images([]) is None
 
+    def test_huge_picture_is_refused_before_it_is_decoded(self) -> None:
+        data = image(picture(0, (400, 300)))
+        limits = MediaLimits(max_pixels=400 * 300 - 1)
+        with pytest.raises(MediaError, match="image member 0 has more than 119999 pixels") as caught:
+            decode_images([data], limits=limits)
+        assert caught.value.reason == FailureReason.LIMIT_EXCEEDED
+        # 20,000 x 20,000 pixels of which nothing follows: the header alone must be enough.
+        header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+        huge = data[:16] + header + struct.pack(">I", zlib.crc32(b"IHDR" + header)) + data[33:]
+        assert reason_of(decode_images, [huge]) == FailureReason.LIMIT_EXCEEDED
+
     def test_not_a_picture(self) -> None:
         assert reason_of(decode_images, [b"no picture"]) == FailureReason.CORRUPT_MEDIA
         assert reason_of(decode_images, [image(picture(0, (40, 30)))[:60]]) == FailureReason.CORRUPT_MEDIA
@@ -398,8 +411,15 @@ class TestBadInput:
     def test_messages_say_what_and_what_to_do(self) -> None:
         with pytest.raises(MediaError, match="the media member has zero bytes; replace the member or drop the clip"):
             probe(b"")
-        with pytest.raises(MediaError, match=r"cannot open the media member \(9 bytes\): Invalid data.*; replace"):
+        with pytest.raises(
+            MediaError, match=r"cannot open the media member \(9 bytes\): Invalid data.* not one of mp4, .*; replace"
+        ):
             probe(b"just text")
+
+    def test_containers_that_are_not_handled(self) -> None:
+        for muxer in ("avi", "mpegts"):
+            data = build(Recipe(muxer=muxer, audio_codec="libmp3lame", video_options={"g": "10"}))
+            assert reason_of(probe, data) == FailureReason.CORRUPT_MEDIA
 
     def test_playlist_opens_nothing_else(self, tmp_path: Path) -> None:
         target = tmp_path / "target.wav"
@@ -436,7 +456,7 @@ class TestBadInput:
         for _ in range(data.draw(st.integers(1, 12), label="bytes changed")):
             clip[data.draw(st.integers(0, len(clip) - 1))] = data.draw(st.integers(0, 255))
         clip = clip[: data.draw(st.integers(0, len(clip)), label="length")] if data.draw(st.booleans()) else clip
-        for call in (probe, decode_audio, sample_frames, decode_motion):
+        for call in (probe, decode_audio, sample_frames, decode_motion, rewrite):
             try:
                 result = call(bytes(clip))
             except MediaError:
@@ -445,10 +465,17 @@ class TestBadInput:
                 assert np.isfinite(result.samples).all()
 
 
+def rewrite(data: bytes) -> bytes:
+    return remux(data, SHORT)
+
+
+SHORT = tone_bursts(0.1)
 SMALL_CLIPS = {
     "mp4": build(Recipe(frames=8)),
     "mkv": build(Recipe(frames=8, muxer="matroska", audio_codec="libopus")),
     "webm": build(Recipe(frames=8, muxer="webm", video_codec="libvpx", video_options=VP8, audio_codec="libopus")),
+    "mov": build(Recipe(frames=8, muxer="mov", audio_codec="pcm_s16le")),
+    "fragmented": build(Recipe(frames=8, options={"movflags": "+frag_keyframe+empty_moov"})),
     "wav": encode_audio(tone_bursts(0.2), "wav"),
     "ogg": encode_audio(tone_bursts(0.2), "ogg"),
     "mp3": encode_audio(tone_bursts(0.2), "mp3"),

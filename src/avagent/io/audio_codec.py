@@ -1,7 +1,7 @@
 """Which encoder the repaired sound gets, and the encoding itself.
 
 Policy `source`: the codec that the clip had, where FFmpeg's encoder for it is good; else the best that the container
-holds. A lossy encoder gets at least the bit rate of the source, and one at which a second generation stays inaudible.
+holds. A lossy encoder gets at least the bit rate of the source, and one at which a second generation costs little.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ _LOSSY_FLOOR: Mapping[str, int] = {
     "ac3": 96_000,
     "eac3": 96_000,
     "libmp3lame": 96_000,
-    "libopus": 80_000,
+    "libopus": 96_000,
     "mp2": 128_000,
 }
-"""Bits per second and channel at 48 kHz that a second generation gets at least."""
+"""Bits per second and channel at 48 kHz that a second generation gets at least: see `bench/container.py`."""
 
 _DISCRETE_RATES: Mapping[str, tuple[int, ...]] = {
     "libmp3lame": (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),

@@ -20,10 +20,7 @@ from avagent.core.media import StreamInfo
 from avagent.io.pyav import audio_context, video_context
 
 # Playlist and script demuxers (hls, concat, ...) would let a member of a shard open files and addresses of its choice.
-_FORMATS = (
-    "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,ogg,wav,w64,aiff,flac,mp3,aac,ac3,eac3,caf,"
-    "png_pipe,jpeg_pipe,mjpeg,image2pipe"
-)
+_FORMATS = "mov,mp4,matroska,webm,ogg,wav,flac,mp3,aac,png_pipe,jpeg_pipe"
 
 _ISO_STARTS = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 
@@ -97,13 +94,18 @@ def open_media(
         container = av.open(
             io.BytesIO(data),
             mode="r",
+            # Opening decodes a little, before the declared size can be looked at.
+            options={"max_pixels": str(limits.max_pixels)},
             container_options=options,
             metadata_errors="surrogateescape",
         )
     except (FFmpegError, ValueError) as error:
-        raise corrupt(f"cannot open the media member ({len(data)} bytes): {_reason(error)}") from error
+        raise corrupt(
+            f"cannot open the media member ({len(data)} bytes): {_reason(error)}. It is damaged, or not one of mp4,"
+            " mov, mkv, webm, wav, flac, mp3, ogg, m4a, jpg, png"
+        ) from error
     with container:
-        _check_limits(container, limits)
+        _apply_limits(container, limits)
         try:
             yield container
         except FFmpegError as error:
@@ -114,7 +116,7 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _check_limits(container: InputContainer, limits: MediaLimits) -> None:
+def _apply_limits(container: InputContainer, limits: MediaLimits) -> None:
     if len(container.streams) > limits.max_streams:
         raise over_limit(f"the member declares {len(container.streams)} streams, the limit is {limits.max_streams}")
     if container.duration is not None and container.duration / 1e6 > limits.max_duration:
@@ -123,6 +125,8 @@ def _check_limits(container: InputContainer, limits: MediaLimits) -> None:
         )
     for video in container.streams.video:
         context = video_context(video)
+        if context is not None:
+            context.options["max_pixels"] = str(limits.max_pixels)
         width, height = (context.width, context.height) if context is not None else (0, 0)
         if max(width, height) > limits.max_side or width * height > limits.max_pixels:
             raise over_limit(

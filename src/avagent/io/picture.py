@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from av.codec.context import ThreadType
 from av.container import InputContainer
-from av.error import InvalidDataError
+from av.error import ArgumentError, InvalidDataError
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -165,7 +165,12 @@ def decode_images(
     shrink = _Rgb(max_side)
     for index, data in enumerate(images):
         with open_media(data, limits) as container:
-            frame = next(iter(container.decode(video=0)), None) if container.streams.video else None
+            try:
+                frame = next(iter(container.decode(video=0)), None) if container.streams.video else None
+            except ArgumentError as error:
+                raise over_limit(
+                    f"image member {index} has more than {limits.max_pixels} pixels, or an impossible size"
+                ) from error
             if frame is None:
                 raise corrupt(f"image member {index} holds no picture")
             _check_size(frame, limits)

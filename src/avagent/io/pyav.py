@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from av.audio.codeccontext import AudioCodecContext
+from av.audio.format import AudioFormat
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.codec.context import CodecContext
@@ -41,6 +42,11 @@ def audio_context(stream: AudioStream) -> AudioCodecContext | None:
 def video_context(stream: VideoStream) -> VideoCodecContext | None:
     """As :func:`context_of`."""
     return cast("VideoCodecContext | None", stream.codec_context)
+
+
+def sample_format_of(context: AudioCodecContext) -> AudioFormat | None:
+    """The decoder's sample format; None: damaged headers do not tell."""
+    return cast("AudioFormat | None", context.format)
 
 
 def decode_video(context: VideoCodecContext, packet: AnyPacket | None) -> list[VideoFrame]:

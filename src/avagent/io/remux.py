@@ -18,7 +18,7 @@ from avagent.core.media import Waveform
 from avagent.io.audio_codec import EncodedSound, Encoding, Source, choose_encoding, configure, encode
 from avagent.io.demux import DEFAULT_LIMITS, MediaLimits, audio_stream, open_media, video_stream
 from avagent.io.edit_list import moov_first, set_edit
-from avagent.io.pyav import AnyPacket, add_copied_stream, add_sound_stream, mux
+from avagent.io.pyav import AnyPacket, add_copied_stream, add_sound_stream, mux, sample_format_of
 from avagent.io.sound import first_time
 
 _SUFFIX_MUXERS: Mapping[str, str] = {"wav": "wav", "flac": "flac", "mp3": "mp3", "ogg": "ogg", "m4a": "ipod"}
@@ -104,7 +104,7 @@ def _muxer_of(container: InputContainer, data: bytes) -> str:
     if name in _SUFFIX_MUXERS.values():
         return name
     raise MediaError(
-        f"cannot write a {name} container again; convert the clip to mp4, mov, mkv or webm",
+        f"cannot write {name} containers again; convert the clip to mp4, mov, mkv or webm",
         reason=FailureReason.UNSUPPORTED_MEDIA,
         stage=Stage.WRITE,
     )
@@ -224,11 +224,12 @@ def _source(stream: AudioStream | None, packets: list[AnyPacket]) -> Source:
     seconds = float(ticks * stream.time_base) if stream.time_base is not None else 0.0
     measured = round(sum(p.size for p in packets) * 8 / seconds) if seconds > 0 else None
     context = stream.codec_context
-    integer = context.format.name.rstrip("p") in ("u8", "s16", "s32")
+    sample_format = sample_format_of(context)
+    integer = sample_format is not None and sample_format.name.rstrip("p") in ("u8", "s16", "s32")
     return Source(
         codec=context.codec.canonical_name,
         bit_rate=measured or context.bit_rate,
-        bits=context.format.bits if integer else None,
+        bits=sample_format.bits if sample_format is not None and integer else None,
         layout=context.layout.name,
     )
 
