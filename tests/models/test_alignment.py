@@ -37,7 +37,7 @@ def seen(**tags: float) -> np.ndarray:
 
 
 PAIRS = [
-    (heard(siren=0.9), seen(fire_engine=0.8)),
+    (heard(siren=0.9, **{"emergency vehicle": 0.7, "fire engine": 0.4}), seen(fire_engine=0.8)),
     (heard(fowl=0.9, crowing=0.7), seen(cock=0.8)),
     (heard(violin=0.9), seen(violin=0.8)),
     (heard(sheep=0.9, bleat=0.8), seen(ram=0.8)),

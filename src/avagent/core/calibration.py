@@ -74,7 +74,7 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {**asdict(self), "raw": list(self.raw), "value": list(self.value)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Calibration:
