@@ -279,7 +279,7 @@ def test_any_sound_is_measured(seed: int, rate: int, channels: int, length: int,
         value = getattr(facts, field.name)
         if isinstance(value, float):
             assert np.isfinite(value), field.name
-    for estimate in (facts.snr, facts.hum, facts.lag):
+    for estimate in (facts.snr, facts.hum, facts.pitch, facts.lag):
         assert estimate is None or (np.isfinite(estimate.value) and 0.0 <= estimate.confidence <= 1.0)
 
 

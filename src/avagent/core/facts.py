@@ -45,6 +45,7 @@ class Facts:
         longest_gap: in s.
         clipping: share of samples in clipped runs, in [0, 1].
         bandwidth: frequency in Hz below which 99% of the energy lies.
+        pitch: median fundamental frequency in Hz, and how much of the sound has one. None: no pitch.
         lag: how much the sound comes after the picture, in ms (negative: before); None without motion or onsets.
         duration_mismatch: duration of the sound minus that of the picture, in s; None without a picture stream.
     """
@@ -65,5 +66,6 @@ class Facts:
     longest_gap: float = 0.0
     clipping: float = 0.0
     bandwidth: float | None = None
+    pitch: Estimate | None = None
     lag: Estimate | None = None
     duration_mismatch: float | None = None

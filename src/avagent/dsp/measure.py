@@ -17,6 +17,7 @@ from avagent.dsp.dropouts import Gap, find_dropouts
 from avagent.dsp.hum_detect import detect_hum
 from avagent.dsp.lag import lag_profile
 from avagent.dsp.onset import onset_strength
+from avagent.dsp.pitch_track import pitch_track
 from avagent.dsp.resampling import resample
 from avagent.dsp.snr import noise_floor
 from avagent.dsp.spectrum import Spectrogram, bandwidth_hz, spectrogram
@@ -66,6 +67,7 @@ def measure(waveform: Waveform, *, motion: Motion | None = None, streams: Stream
         longest_gap=max(lengths, default=0.0),
         clipping=clipping_ratio(waveform),
         bandwidth=None if spectra is None else bandwidth_hz(spectra),
+        pitch=pitch_track(waveform).median(),
         lag=_lag(waveform, motion),
     )
 
