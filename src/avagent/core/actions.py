@@ -129,7 +129,7 @@ class Pitch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """Bring the loudness to a target (ITU-R BS.1770-4) below a true-peak limit, after mending clipped peaks if asked."""
+    """Bring the loudness to a target (ITU-R BS.1770-4) below a true-peak limit, clipped peaks mended first if asked."""
 
     kind: Literal["volume"] = "volume"
     target_lufs: float = -23.0
@@ -146,7 +146,7 @@ class Volume:
         _within(self, "peak_dbtp", -12.0, 0.0, "dBTP")
         if self.mode not in ("static", "dynamic"):
             raise ParameterError(f"Volume.mode must be 'static' or 'dynamic', got {self.mode!r}")
-        if not isinstance(self.declip, bool):
+        if not isinstance(self.declip, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ParameterError(f"Volume.declip must be true or false, got {self.declip!r}")
 
 
@@ -220,7 +220,7 @@ def action_from_dict(data: Mapping[str, Any]) -> Action:
     if not isinstance(kind, str) or kind not in ACTIONS:
         raise ParameterError(f"unknown action {kind!r}; known actions: {', '.join(ACTIONS)}")
     cls = ACTIONS[kind]
-    params = data.get("params") or {}
+    params: Mapping[str, Any] = data.get("params") or {}
     known = {f.name for f in fields(cls)} - {"kind"}
     if unknown := sorted(set(params) - known):
         raise ParameterError(

@@ -13,7 +13,7 @@ _RIDGE = 1e-9
 
 
 def prediction_filter(part: Array, order: int) -> Array:
-    """Prediction-error filter [1, -a1, ..., -a_order] by the autocorrelation method (Hann window), float64 [order + 1]."""
+    """Prediction-error filter [1, -a1, ...] by the autocorrelation method (Hann window), float64 [order + 1]."""
     size = int(next_fast_len(part.size + order + 1, real=True))
     spectrum = np.asarray(rfft(part * np.hanning(part.size + 2)[1:-1], size))
     correlation = np.asarray(irfft(spectrum.real**2 + spectrum.imag**2, size))[: order + 1]

@@ -92,8 +92,8 @@ def power_to_lufs(power: float) -> float:
 def oversampled_peaks(waveform: Waveform, level: float) -> FloatArray:
     """Largest magnitude over all channels around each sample, oversampled (annex 2): float32 [samples].
 
-    Oversampled is only what may exceed `level`: the neighbourhood of samples above 0.4 of it. Band-limited programme does
-    not rise by 8 dB between two samples. Elsewhere the value is the sample's own magnitude.
+    Oversampled is only what may exceed `level`: the neighbourhood of samples above 0.4 of it. Band-limited programme
+    does not rise by 8 dB between two samples. Elsewhere the value is the sample's own magnitude.
     """
     out = np.zeros(waveform.length, np.float32)
     for channel in waveform.samples:
@@ -144,4 +144,8 @@ def _k_weighting(rate: int) -> tuple[tuple[Array, Array], ...]:
     """Numerator and denominator of both stages at any rate (constants: De Man, fitted to BS.1770-4, tables 1 and 2)."""
     shelf = IIRfilter(3.99984385397, 0.7071752369554193, 1681.9744509555319, rate, "high_shelf_DeMan")
     high_pass = IIRfilter(0.0, 0.5003270373253953, 38.13547087613982, rate, "high_pass_DeMan")
-    return (shelf.b, shelf.a), (high_pass.b, high_pass.a)
+    return _coefficients(shelf), _coefficients(high_pass)
+
+
+def _coefficients(stage: IIRfilter) -> tuple[Array, Array]:
+    return np.asarray(stage.b, np.float64), np.asarray(stage.a, np.float64)  # pyright: ignore[reportUnknownMemberType]

@@ -46,7 +46,8 @@ def clipped_mask(channel: FloatArray) -> Mask:
 def declip(waveform: Waveform) -> tuple[Waveform, int]:
     """Clipped runs interpolated by an autoregressive model, never below the level at which they were clipped.
 
-    Least-squares interpolation (Janssen, Veldhuis & Vries 1986, doi:10.1109/TASSP.1986.1164824), model and samples in turn.
+    Least-squares interpolation (Janssen, Veldhuis & Vries 1986, doi:10.1109/TASSP.1986.1164824); the model and the
+    samples are estimated in turn.
 
     Returns:
         The sound (its peaks may exceed full scale), and how many samples were restored.

@@ -68,7 +68,7 @@ def _filter_block(samples: FloatArray, position: int, stft: Stft, noise: NoiseTr
     for channel in spectrum[1:]:
         ratio += power_of(channel)
     ratio = smooth(ratio, 5, 3)
-    centres = position + (np.arange(ratio.shape[0]) + 1.0) * stft.hop - stft.frame / 2
+    centres = position + np.arange(1.0, ratio.shape[0] + 1.0, dtype=np.float64) * stft.hop - stft.frame / 2
     ratio /= np.repeat(noise.at(centres[::_STRIDE]), _STRIDE, axis=0)[: ratio.shape[0]] * np.float32(spectrum.shape[0])
     spectrum *= rule(ratio)
     return stft.synthesise(spectrum, samples.shape[1])

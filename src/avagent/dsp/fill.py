@@ -118,7 +118,7 @@ def _continued(past: Array, length: int, rate: int) -> Array:
     for channel in past:
         match += np.correlate(channel, channel[-template:] * weights, "valid")
         energy += np.convolve(np.square(channel), weights[::-1], "valid")
-    lags = np.arange(shortest, size - template)
+    lags = np.arange(shortest, size - template, dtype=np.intp)
     position = size - template - lags
     lag = int(lags[np.argmax(match[position] / np.sqrt(energy[position] + 1e-12))])
     repeated = np.take(past[:, -lag:], np.arange(length) % lag, axis=1)

@@ -76,7 +76,7 @@ def _demodulate(channel: npt.NDArray[np.float32], lines: Array, hop: int) -> Com
         real = np.asarray(part @ table.cosine, np.float64)
         imaginary = np.asarray(part @ table.sine, np.float64)
         out[start : start + _CHUNK] = 2.0 * (real - 1j * imaginary) / total
-    first_sample = (np.arange(count) - 1.0)[:, None] * hop
+    first_sample = (np.arange(count, dtype=np.float64) - 1.0)[:, None] * hop
     return out * np.exp(-1j * first_sample * lines[None, :])
 
 
@@ -100,7 +100,7 @@ def _subtract(target: npt.NDArray[np.float32], amplitudes: ComplexArray, lines: 
     count = amplitudes.shape[0] - 1
     for start in range(0, count, _CHUNK):
         stop = min(count, start + _CHUNK)
-        turned = np.exp(1j * np.arange(start, stop)[:, None] * (hop * lines)[None, :])
+        turned = np.exp(1j * np.arange(start, stop, dtype=np.float64)[:, None] * (hop * lines)[None, :])
         left = (amplitudes[start:stop] * turned).astype(np.complex64)
         right = (amplitudes[start + 1 : stop + 1] * turned).astype(np.complex64)
         before = left.real @ table.cosine.T - left.imag @ table.sine.T

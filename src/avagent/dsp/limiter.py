@@ -13,32 +13,33 @@ _MARGIN_DB = 0.05
 _TRIMS = 4
 
 
-def limit(waveform: Waveform, peak_dbtp: float) -> tuple[Waveform, int]:
-    """The sound with its true peak at or below the limit: one smooth gain for all channels, at rest 5 ms from a peak.
+def limit(samples: FloatArray, rate: int, peak_dbtp: float) -> int:
+    """Bring the true peak to the limit or below, in place: one smooth gain for all channels, at rest 5 ms from a peak.
 
     Returns:
-        The sound, and how many samples were turned down (by more than 0.01 dB).
+        How many samples were turned down (by more than 0.01 dB).
     """
     ceiling = 10.0 ** (peak_dbtp / 20.0)
-    peaks = oversampled_peaks(waveform, ceiling)
+    peaks = oversampled_peaks(Waveform(samples, rate), ceiling)
     if float(peaks.max(initial=0.0)) <= ceiling:
-        return waveform, 0
-    gain = _gain(peaks, ceiling * 10.0 ** (-_MARGIN_DB / 20.0), max(1, round(_LOOK_S * waveform.rate)))
-    out = Waveform(waveform.samples * gain, waveform.rate)
-    turned_down = int(np.count_nonzero(gain < 0.9988))
+        return 0
+    gain = _gain(peaks, ceiling * 10.0 ** (-_MARGIN_DB / 20.0), max(1, round(_LOOK_S * rate)))
+    samples *= gain
     for _ in range(_TRIMS):
         # A gain that moves shifts the peaks between the samples a little: what is left over is trimmed as a whole.
-        highest = float(oversampled_peaks(out, ceiling).max())
+        highest = float(oversampled_peaks(Waveform(samples, rate), ceiling).max())
         if highest <= ceiling:
             break
-        out = Waveform(out.samples * np.float32(0.99999 * ceiling / highest), waveform.rate)
-    return out, turned_down
+        samples *= np.float32(0.99999 * ceiling / highest)
+    return int(np.count_nonzero(gain < 0.9988))
 
 
 def _gain(peaks: FloatArray, ceiling: float, look: int) -> FloatArray:
-    """float32 [samples], never above ceiling / peak: the minimum over the look-ahead, then smoothed over half of it."""
-    needed = np.minimum(np.float32(ceiling) / np.maximum(peaks, np.float32(1e-9)), np.float32(1.0))
+    """float32 [samples], never above ceiling / peak: the minimum over the look-ahead, then smoothed. Reuses `peaks`."""
+    needed = np.maximum(peaks, np.float32(1e-9), out=peaks)
+    np.divide(np.float32(ceiling), needed, out=needed)
+    np.minimum(needed, np.float32(1.0), out=needed)
     held = minimum_filter1d(needed, 2 * look + 1, mode="nearest")
     for _ in range(2):
-        held = uniform_filter1d(held, 2 * (look // 2) + 1, mode="nearest")
-    return np.minimum(held, needed)
+        uniform_filter1d(held, 2 * (look // 2) + 1, mode="nearest", output=held)
+    return np.minimum(held, needed, out=held)

@@ -79,13 +79,14 @@ def track_noise(waveform: Waveform, stft: Stft, *, window_s: float, quantile: fl
         centres.append(float(edges[index]) if segments > 1 else waveform.length / 2)
     if not floors:
         return None
-    floor = np.asarray(floors)
+    floor = np.asarray(floors, np.float32)
     ratio_db = 10.0 * math.log10(np.mean(totals) / float(floor.mean(axis=0).sum()))
     noisy = float(np.clip((_CLEAN_DB - ratio_db) / (_CLEAN_DB - _NOISY_DB), 0.0, 1.0))
     trust = min(1.0, ratio_db / _ALL_NOISE_DB)
     if trust <= 0.0:
         return None
-    return NoiseTrack(np.asarray(centres), floor * np.asarray(lift) ** np.float32(noisy) * np.float32(trust))
+    power = (floor * np.asarray(lift) ** noisy * trust).astype(np.float32)
+    return NoiseTrack(np.asarray(centres, np.float64), power)
 
 
 def _floors(power: FloatArray, quantile: float) -> tuple[FloatArray, FloatArray]:

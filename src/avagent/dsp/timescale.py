@@ -53,7 +53,7 @@ def speed(waveform: Waveform, action: Speed) -> tuple[Waveform, SpeedReport]:
     """Change the tempo: the output has exactly round(samples / factor) samples, and sound stays where it belongs."""
     before = waveform.length
     after = round(before / action.factor)
-    if after == before or after == 0:
+    if after in (before, 0):
         return (waveform if after else _empty(waveform)), SpeedReport(samples_before=before, samples_after=after)
     if action.mode == "resample":
         out = _resampled(waveform.samples, action.factor)
@@ -64,17 +64,22 @@ def speed(waveform: Waveform, action: Speed) -> tuple[Waveform, SpeedReport]:
 
 
 def pitch(waveform: Waveform, action: Pitch) -> tuple[Waveform, PitchReport]:
-    """Transpose, length kept: stretched by the ratio, then resampled, so that the ratio is exact.
+    """Transpose, length kept: stretched and resampled by the ratio, which is exact so.
+
+    Up, it is resampled first: what is stretched is the shorter sound.
 
     Formants move along, as they did in the recordings that this repairs (sound played at a wrong rate).
     """
     ratio = 2.0 ** (action.semitones / 12.0)
     if action.semitones == 0.0 or waveform.length == 0:
         return waveform, PitchReport(ratio=ratio)
-    block_s = _choose_block(waveform, 1.0 / ratio)
-    longer = _stretched(waveform, 1.0 / ratio, block_s)
-    out = fit(_resampled(longer, ratio), waveform.length)
-    return Waveform(out, waveform.rate), PitchReport(ratio=ratio, block_s=block_s)
+    length, rate = waveform.length, waveform.rate
+    source = Waveform(_resampled(waveform.samples, ratio), rate) if ratio > 1.0 else waveform
+    block_s = _choose_block(source, 1.0 / ratio)
+    out = _stretched(source, 1.0 / ratio, block_s)
+    if ratio < 1.0:
+        out = _resampled(out, ratio)
+    return Waveform(fit(out, length), rate), PitchReport(ratio=ratio, block_s=block_s)
 
 
 def fit(samples: FloatArray, length: int) -> FloatArray:
@@ -90,8 +95,12 @@ def _empty(waveform: Waveform) -> Waveform:
 
 def _resampled(samples: FloatArray, factor: float) -> FloatArray:
     """The sound played `factor` times as fast, channel by channel; soxr delays nothing."""
-    channels = [soxr.resample(np.ascontiguousarray(c), factor, 1.0, quality="VHQ") for c in samples]  # pyright: ignore
-    return np.stack([np.asarray(channel, np.float32) for channel in channels])
+    length = round(samples.shape[1] / factor)
+    out = np.zeros((samples.shape[0], length), np.float32)
+    for target, channel in zip(out, samples, strict=True):
+        got = soxr.resample(np.ascontiguousarray(channel), factor, 1.0, quality="VHQ")  # pyright: ignore[reportUnknownMemberType]
+        target[: got.size] = got[:length]
+    return out
 
 
 def _stretched(waveform: Waveform, factor: float, block_s: float) -> FloatArray:

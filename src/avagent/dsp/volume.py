@@ -59,9 +59,8 @@ def volume(waveform: Waveform, action: Volume) -> tuple[Waveform, VolumeReport]:
             loudness_before=None, loudness_after=None, gain_db=0.0, limited=0, declipped=0, true_peak_after=peak
         )
     source, declipped = declip(waveform) if action.declip else (waveform, 0)
-    if action.mode == "dynamic":
-        source = _levelled(source, before)
-    out, gain_db, limited, after = _to_target(source, action)
+    curve_db = _levelling_curve(source, before) if action.mode == "dynamic" else np.zeros(1)
+    out, gain_db, limited, after = _to_target(source, curve_db, action)
     return out, VolumeReport(
         loudness_before=before,
         loudness_after=after,
@@ -72,42 +71,47 @@ def volume(waveform: Waveform, action: Volume) -> tuple[Waveform, VolumeReport]:
     )
 
 
-def _to_target(source: Waveform, action: Volume) -> tuple[Waveform, float, int, float | None]:
+def _to_target(source: Waveform, curve_db: Array, action: Volume) -> tuple[Waveform, float, int, float | None]:
     """Gain and limiter in turn until the loudness is there: sound, gain in dB, samples limited, loudness in LUFS."""
-    steps = loudness_steps(source)
+    steps = loudness_steps(source if curve_db.size == 1 else Waveform(_scaled(source, curve_db), source.rate))
     loudness = gate(steps)
     gain_db = 0.0 if loudness is None else min(_MAX_GAIN_DB, action.target_lufs - loudness)
-    for attempt in range(_ROUNDS):
-        factor = 10.0 ** (gain_db / 20.0)
-        out, limited = limit(Waveform(source.samples * np.float32(factor), source.rate), action.peak_dbtp)
-        after = gated_loudness(out) if limited else gate(steps * factor**2)
+    attempt = 0
+    while True:
+        out = Waveform(_scaled(source, curve_db + gain_db), source.rate)
+        limited = limit(out.samples, out.rate, action.peak_dbtp)
+        after = gated_loudness(out) if limited else gate(steps * 10.0 ** (gain_db / 10.0))
         short = 0.0 if after is None else action.target_lufs - after
-        if not limited or abs(short) <= _TOLERANCE_LU or gain_db >= _MAX_GAIN_DB or attempt == _ROUNDS - 1:
-            break
+        attempt += 1
+        if not limited or abs(short) <= _TOLERANCE_LU or gain_db >= _MAX_GAIN_DB or attempt == _ROUNDS:
+            return out, gain_db, limited, after
+        del out
         gain_db = min(_MAX_GAIN_DB, gain_db + 1.5 * short)
-    return out, gain_db, limited, after
 
 
-def _levelled(waveform: Waveform, loudness: float) -> Waveform:
-    """The sound with its short-term loudness brought near the integrated one, within ±12 dB; pauses keep their gain."""
+def _levelling_curve(waveform: Waveform, loudness: float) -> Array:
+    """Gain in dB over time that brings the short-term loudness near the integrated one, within ±12 dB: float64 [steps].
+
+    Pauses keep the gain of what surrounds them.
+    """
     steps = step_powers(waveform)
     if steps.size < 2:
-        return waveform
+        return np.zeros(1)
     short = uniform_filter1d(steps, min(_SHORT_TERM_STEPS, steps.size), mode="nearest")
     level = np.array([power_to_lufs(float(power)) for power in short])
-    wanted = np.clip(loudness - level, -_DYNAMIC_RANGE_DB, _DYNAMIC_RANGE_DB)
     heard = level > loudness - _PAUSE_LU
     if not heard.any():
-        return waveform
+        return np.zeros(1)
     index = np.arange(steps.size)
-    wanted = np.interp(index, index[heard], wanted[heard])
-    wanted = gaussian_filter1d(wanted, 5.0, mode="nearest")
-    return Waveform(_with_gain(waveform, wanted), waveform.rate)
+    wanted = np.clip(loudness - level, -_DYNAMIC_RANGE_DB, _DYNAMIC_RANGE_DB)
+    return np.asarray(gaussian_filter1d(np.interp(index, index[heard], wanted[heard]), 5.0, mode="nearest"))
 
 
-def _with_gain(waveform: Waveform, gain_db: Array) -> FloatArray:
-    step = waveform.length / gain_db.size
-    centres = (np.arange(gain_db.size) + 0.5) * step
+def _scaled(waveform: Waveform, gain_db: Array) -> FloatArray:
+    """float32 [channels, samples] under a gain that is given at evenly spaced moments."""
+    if gain_db.size == 1:
+        return waveform.samples * np.float32(10.0 ** (gain_db[0] / 20.0))
+    centres = (np.arange(gain_db.size) + 0.5) * (waveform.length / gain_db.size)
     out = np.empty_like(waveform.samples)
     for start in range(0, waveform.length, _CHUNK):
         stop = min(waveform.length, start + _CHUNK)

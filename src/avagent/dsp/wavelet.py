@@ -6,17 +6,16 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-import pywt  # pyright: ignore[reportMissingTypeStubs]
 from scipy.ndimage import uniform_filter1d
 
 from avagent.core.actions import WaveletDenoise
 from avagent.core.media import FloatArray, Waveform
 from avagent.dsp.denoise import FRAME_S, NoiseReport, removed_db
+from avagent.dsp.dwt import compose, decompose, deepest, filters
 from avagent.dsp.hum import remove_hum
 from avagent.dsp.noise import NoiseTrack, track_noise
 from avagent.dsp.stft import Stft, in_blocks, multiple
 
-_WAVELET = "sym8"
 _LOCAL_S = 0.032
 _QUANTILE = 0.3
 _BLOCK_S = 16.0
@@ -53,14 +52,13 @@ def wavelet_denoise(waveform: Waveform, action: WaveletDenoise) -> tuple[Wavefor
 def _depth(levels: int, rate: int, length: int) -> int:
     """Levels at this rate: as many more (or fewer) as make the lowest band the one it is at 16 kHz."""
     depth = max(1, levels + round(math.log2(rate / _NOMINAL_RATE)))
-    return min(depth, int(pywt.dwt_max_level(length, pywt.Wavelet(_WAVELET).dec_len)))
+    return min(depth, deepest(length))
 
 
 def _responses(levels: int, stft: Stft) -> FloatArray:
     """float32 [levels + 1, bins]: from noise power per bin to the variance of a coefficient; coarsest level first."""
-    wavelet = pywt.Wavelet(_WAVELET)
     omega = np.linspace(0.0, np.pi, stft.bins)
-    low_pass, high_pass = np.asarray(wavelet.dec_lo), np.asarray(wavelet.dec_hi)
+    low_pass, high_pass = filters()
     rows: list[npt.NDArray[np.float64]] = []
     passed = np.ones(stft.bins)
     for level in range(levels):
@@ -73,13 +71,13 @@ def _responses(levels: int, stft: Stft) -> FloatArray:
 
 
 def _shrink_block(samples: FloatArray, position: int, variances: NoiseTrack, local: int, strength: float) -> FloatArray:
-    parts = pywt.wavedec(samples, _WAVELET, mode="symmetric", level=variances.power.shape[1] - 1, axis=-1)
+    parts = decompose(samples, variances.power.shape[1] - 1)
     for index, part in enumerate(parts):
         scale = 2 ** (len(parts) - max(index, 1))
-        centres = position + (np.arange(part.shape[1]) + 0.5) * scale
+        centres = position + (np.arange(part.shape[1], dtype=np.float64) + 0.5) * scale
         noise = NoiseTrack(variances.centres, variances.power[:, index : index + 1]).at(centres)[:, 0]
         power = uniform_filter1d(np.mean(np.square(part), axis=0), max(_MIN_WINDOW, local // scale), mode="reflect")
         power = np.maximum(power, np.float32(1e-20))
         gain = np.maximum(1.0 - np.float32(strength**2) * noise / power, 0.0).astype(np.float32)
         np.multiply(part, gain, out=part)
-    return np.ascontiguousarray(pywt.waverec(parts, _WAVELET, mode="symmetric", axis=-1)[:, : samples.shape[1]])
+    return compose(parts, samples.shape[1])
