@@ -14,7 +14,7 @@ from shard_tools import PROVENANCE, failed, improved, tar_bytes, unchanged
 from avagent.core.errors import AVAgentError, EditError, FailureReason, UsageError
 from avagent.core.state import Outcome
 from avagent.io import storage
-from avagent.io.commit import claim_output, finalize, is_complete, remove_temporaries
+from avagent.io.commit import claim_output, finalize, is_complete
 from avagent.io.manifest import decisions_url, manifest_url
 from avagent.io.records import write_decisions
 from avagent.io.rewrite import RewriteOptions, rewrite_shard
@@ -205,14 +205,14 @@ def test_two_reports_of_one_name_are_refused(root, output):
 
 
 def test_what_killed_writers_left_is_removed(root, output):
-    finalize(output, refine(root, output), fingerprint="f", run={})
+    reports = refine(root, output)
     left = [
         storage.join(output, *parts, ".a.tar.0123.tmp")
         for parts in ((), ("_errors",), ("_manifest",), ("_manifest", "decisions"))
     ]
     for url in left:
         storage.write_bytes(url, b"half")
-    remove_temporaries(output)
+    finalize(output, reports, fingerprint="f", run={})
     assert not any(storage.exists(url) for url in left)
     assert len(list_shards(output)) == 3
 

@@ -82,6 +82,11 @@ def letters(output, name="train-000000.tar"):
     return read_members(storage.join(output, "_errors", name))
 
 
+def bad_with(shard, limits):
+    (found,) = (item for item in read_shard(shard, limits) if isinstance(item, BadSample))
+    return found
+
+
 def decide_all(shard, choose=unchanged):
     return [i.decision() if isinstance(i, BadSample) else choose(i.ref) for i in read_shard(shard)]
 
@@ -315,6 +320,16 @@ def test_a_clip_over_a_limit_is_copied_without_being_held(shard, output):
     assert (report.nsamples, report.errors) == (3, 1)
     assert letters(output)[:2] == FILES[1:3]
     assert json.loads(dict(letters(output))["a.error.json"])["reason"] == "limit_exceeded"
+
+
+def test_what_lies_beyond_a_limit_of_the_shard_is_kept_in_quarantine(shard, output):
+    limits = ShardLimits(headers=5)
+    decisions = [i.decision() if isinstance(i, BadSample) else unchanged(i.ref) for i in read_shard(shard, limits)]
+    report = rewrite_shard(shard, decisions, options(output, limits=limits))
+    assert (report.nsamples, report.errors) == (1, 1)
+    source = bad_with(shard, limits)
+    assert letters(output)[0] == ("b.quarantine", storage.read_range(shard, source.offset, source.length))
+    assert source.offset + source.length == storage.size(shard)
 
 
 def test_an_unreadable_shard_becomes_a_dead_letter(root, output):

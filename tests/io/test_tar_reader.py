@@ -136,6 +136,13 @@ def test_what_is_no_plain_file_has_a_defect_and_is_stepped_over(kind, what):
     assert (second.name, second.data, second.defect) == ("b.mp4", b"2", None)
 
 
+def test_a_link_has_no_data_whatever_size_it_claims():
+    info = tarfile.TarInfo("a.mp4")
+    info.type, info.linkname, info.size = tarfile.LNKTYPE, "b.mp4", 700
+    first, second = entries(info.tobuf(tarfile.USTAR_FORMAT) + tar_bytes([("b.mp4", b"2")]))
+    assert (first.length, second.name, second.data) == (512, "b.mp4", b"2")
+
+
 def test_an_old_sparse_map_that_goes_on_is_stepped_over():
     block = bytearray(special_entry("a.mp4", tarfile.GNUTYPE_SPARSE))
     block[482] = 1

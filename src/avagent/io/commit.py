@@ -47,8 +47,7 @@ def finalize(
     """
     ordered = sorted(reports, key=lambda report: report.name)
     check_names(report.source for report in ordered)
-    for report in ordered:
-        _check_files(output, report)
+    _check_files(output, ordered)
     counts = write_manifest(output, ((r.name, _final_decisions(output, r)) for r in ordered), fingerprint=fingerprint)
     _check_counts(ordered, counts)
     write_run(output, {**run, "counts": run_counts(ordered, counts)})
@@ -164,15 +163,18 @@ def _final_decisions(output: str, report: ShardReport) -> Iterator[ClipDecision]
     return report.amend(read_decisions(url))
 
 
-def _check_files(output: str, report: ShardReport) -> None:
-    if report.url is not None:
-        url = storage.join(output, report.name)
-        found = storage.size(url) if storage.exists(url) else None
-        if found != report.filesize:
+def _check_files(output: str, reports: Iterable[ShardReport]) -> None:
+    """One listing of each folder, however many shards there are."""
+    shards = storage.folder_sizes(output)
+    letters = storage.folder_sizes(storage.join(output, ERRORS_FOLDER))
+    for report in reports:
+        found = shards.get(report.name)
+        if report.url is not None and found != report.filesize:
+            url = storage.join(output, report.name)
             raise AVAgentError(f"{url} should have {report.filesize} bytes, found {found}: run again")
-    letters = storage.join(output, ERRORS_FOLDER, report.name)
-    if storage.exists(letters) != (report.errors > 0):
-        raise AVAgentError(f"{letters} does not match the {report.errors} failed clips of {report.name}: run again")
+        if (report.name in letters) != (report.errors > 0):
+            url = storage.join(output, ERRORS_FOLDER, report.name)
+            raise AVAgentError(f"{url} does not match the {report.errors} failed clips of {report.name}: run again")
 
 
 def _check_counts(reports: Iterable[ShardReport], counts: ManifestCounts) -> None:

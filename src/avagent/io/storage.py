@@ -141,12 +141,17 @@ def size(url: str) -> int:
 
 def list_folder(folder: str) -> list[str]:
     """URLs of the files directly inside a folder, sorted; empty if there is no such folder."""
+    return sorted(join(folder, name) for name in folder_sizes(folder))
+
+
+def folder_sizes(folder: str) -> dict[str, int]:
+    """Name and size in bytes of the files directly inside a folder, by one listing; empty if there is no such folder."""
     fs, path = filesystem(folder)
     try:
         entries = cast("list[dict[str, Any]]", fs.ls(path, detail=True))
     except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(join(folder, basename(str(e["name"]))) for e in entries if e["type"] == "file")
+        return {}
+    return {basename(str(e["name"])): int(e["size"]) for e in entries if e["type"] == "file"}
 
 
 def makedirs(folder: str) -> None:
