@@ -105,7 +105,7 @@ def open_media(
             " mov, mkv, webm, wav, flac, mp3, ogg, m4a, jpg, png"
         ) from error
     with container:
-        _apply_limits(container, limits)
+        _apply_limits(container, limits, look_ahead=look_ahead)
         try:
             yield container
         except FFmpegError as error:
@@ -116,7 +116,7 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _apply_limits(container: InputContainer, limits: MediaLimits) -> None:
+def _apply_limits(container: InputContainer, limits: MediaLimits, *, look_ahead: bool) -> None:
     if len(container.streams) > limits.max_streams:
         raise over_limit(f"the member declares {len(container.streams)} streams, the limit is {limits.max_streams}")
     if container.duration is not None and container.duration / 1e6 > limits.max_duration:
@@ -128,9 +128,12 @@ def _apply_limits(container: InputContainer, limits: MediaLimits) -> None:
         if context is not None:
             context.options["max_pixels"] = str(limits.max_pixels)
         width, height = (context.width, context.height) if context is not None else (0, 0)
-        if max(width, height) > limits.max_side or width * height > limits.max_pixels:
+        # FFmpeg forgets a size beyond `max_pixels`. Image members tell theirs only when they are decoded.
+        unknown = 0 in (width, height) and look_ahead and not _is_image(container) and not _is_cover(video)
+        if max(width, height) > limits.max_side or width * height > limits.max_pixels or unknown:
+            size = "an impossible size or too many pixels" if unknown else f"{width}x{height}"
             raise over_limit(
-                f"the member declares pictures of {width}x{height}, the limits are"
+                f"the member declares pictures of {size}, the limits are"
                 f" {limits.max_side} a side and {limits.max_pixels} pixels"
             )
     for audio in container.streams.audio:
@@ -142,6 +145,15 @@ def _apply_limits(container: InputContainer, limits: MediaLimits) -> None:
                 f"the member declares {context.layout.nb_channels} channels at {context.sample_rate} Hz, the limits are"
                 f" {limits.max_channels} channels and {limits.max_rate} Hz"
             )
+
+
+def _is_image(container: InputContainer) -> bool:
+    return container.format.name.endswith("_pipe")
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    """Whether the stream is a picture that belongs to a song, not to a clip."""
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
@@ -166,7 +178,7 @@ def video_stream(container: InputContainer) -> VideoStream | None:
     Raises:
         MediaError: no decoder for it.
     """
-    candidates = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    candidates = [s for s in container.streams.video if not _is_cover(s)]
     if not candidates:
         return None
     best = container.streams.best("video")

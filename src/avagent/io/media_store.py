@@ -211,7 +211,11 @@ class MediaStore:
             (n for n in range(len(actions) - 1, 0, -1) if (ref.content_sha256, "audio", actions[:n]) in self._cache), 0
         )
         base = self.audio(ref, actions[:known])
-        return None if base is None else _frozen(_owned(self._editor.edit(base, actions[known:])))
+        if base is None:
+            return None
+        # Libraries behind the editor may refuse read-only arrays, or work in place: they get one of their own.
+        edited = self._editor.edit(Waveform(base.samples.copy(), base.rate), actions[known:])
+        return _frozen(_owned(edited))
 
     def _video(self, ref: ClipRef) -> Member | None:
         """The container, if it holds a moving picture."""
