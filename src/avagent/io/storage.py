@@ -145,7 +145,7 @@ def list_folder(folder: str) -> list[str]:
 
 
 def folder_sizes(folder: str) -> dict[str, int]:
-    """Name and size in bytes of the files directly inside a folder, by one listing; empty if there is no such folder."""
+    """Name and size in bytes of the files directly inside a folder, by one listing; empty if it is not there."""
     fs, path = filesystem(folder)
     try:
         entries = cast("list[dict[str, Any]]", fs.ls(path, detail=True))

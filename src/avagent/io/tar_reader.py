@@ -122,6 +122,9 @@ def unsafe_name(name: str) -> str | None:
 def read_entries(source: ByteSource, total: int, limits: ShardLimits = DEFAULT_LIMITS) -> Iterator[Entry]:
     """The entries of an archive in one pass, one in memory at a time.
 
+    Reading ends at the first zero block, or where the file ends between two entries: an archive without its end blocks
+    counts as whole, as it does for `tarfile` and `webdataset`.
+
     Args:
         source: at the first byte of the archive or of an entry.
         total: bytes from there to the end.
