@@ -30,7 +30,7 @@ from avagent.core.plan import Plan
 from avagent.core.ports import PlanRequest, Scorer
 from avagent.core.scores import Scores
 from avagent.dsp.faults import Clipping, Dropouts, Fault, HumFault, Lag, Level, Noise, SpeedChange, inject
-from avagent.models.registry import build_planner, build_scorer
+from avagent.models.registry import build_captioner, build_planner, build_scorer
 
 FAULTS: Mapping[str, Fault] = {
     "white 0 dB": Noise(snr_db=0.0, colour="white"),
@@ -94,13 +94,13 @@ class Trial:
 
 def refine(view: ArrayView, scorer: Scorer, policy: Policy) -> tuple[History, tuple[Plan, ...]]:
     """The loop of Algorithm 1 on one clip, and the first candidates."""
-    planner = build_planner("embedded")
+    planner, captions = build_planner("embedded"), caption(view)
     history, first = History(original=_scores(scorer, view)), None
     while isinstance(decision := decide(history, policy), Retry):
         actions = base_actions(history, decision.base)
         request = PlanRequest(
             key=view.key,
-            captions=Captions(audio=None, video=None),
+            captions=captions,
             facts=view.edited(actions).facts(),
             history=history,
             base=decision.base,
@@ -117,6 +117,15 @@ def refine(view: ArrayView, scorer: Scorer, policy: Policy) -> tuple[History, tu
             scores = _scores(scorer, view.edited(actions + plan.actions))
             history = record_round(history, decision.base, plan, scores, policy)
     return history, first or ()
+
+
+def caption(view: ArrayView) -> Captions:
+    """What is heard and seen."""
+    captioner = build_captioner("embedded")
+    audio, video = captioner.caption_audio([view])[0], captioner.caption_video([view])[0]
+    if isinstance(audio, ClipError) or isinstance(video, ClipError):
+        raise TypeError(f"clip {view.key} cannot be captioned")
+    return Captions(audio=audio, video=video)
 
 
 def trial(clean: ArrayView, name: str | None, scorer: Scorer, policy: Policy) -> Trial:

@@ -20,7 +20,7 @@ from avagent.core.actions import (
     Volume,
     WienerFilter,
 )
-from avagent.core.captions import Captions
+from avagent.core.captions import Caption, Captions, Tag
 from avagent.core.decide import Policy, choose_plan, record_round
 from avagent.core.facts import Estimate, Facts, NoiseColour
 from avagent.core.history import Base, History
@@ -28,7 +28,10 @@ from avagent.core.plan import Plan
 from avagent.core.ports import PlanRequest
 from avagent.core.scores import Scores
 from avagent.dsp.measure import measure
+from avagent.models.embedded.imagenet import image_classes
 from avagent.models.embedded.planner import EmbeddedPlanner
+from avagent.models.embedded.programme import MACHINES_AND_VESSELS, WATER_AND_WEATHER, WATER_PLACES
+from avagent.models.embedded.yamnet import read_labels
 
 CLEAN = Facts(
     duration=6.0,
@@ -225,3 +228,33 @@ def test_rendered_numbers_are_finite():
         for action in plan.actions:
             numbers = [getattr(action, f) for f in action.__slots__ if isinstance(getattr(action, f), float)]
             assert np.isfinite(numbers).all()
+
+
+def heard(*labels: str) -> Caption:
+    return Caption("", tuple(Tag(label, 0.4) for label in labels))
+
+
+@pytest.mark.parametrize(
+    ("audio", "video", "filtered"),
+    [
+        (heard("Dog"), None, True),
+        (heard("Engine"), None, False),
+        (heard("Waterfall"), None, True),
+        (heard("Waterfall"), heard("seashore"), False),
+        (heard("Dog"), heard("seashore"), True),
+    ],
+)
+def test_steady_sounds_of_the_programme_are_not_filtered(audio, video, filtered):
+    asked = replace(request(NOISY), captions=Captions(audio=audio, video=video))
+    assert bool(EmbeddedPlanner().plan([asked])[0]) is filtered
+
+
+def test_hum_is_filtered_even_beside_an_engine():
+    hum = replace(CLEAN, hum=Estimate(50.0, 1.0), hum_level=-12.0)
+    asked = replace(request(hum), captions=Captions(audio=heard("Engine"), video=None))
+    assert EmbeddedPlanner().plan([asked])[0]
+
+
+def test_the_names_are_classes_of_the_networks():
+    assert set(read_labels()) >= MACHINES_AND_VESSELS | WATER_AND_WEATHER
+    assert {c.label for c in image_classes()} >= WATER_PLACES

@@ -21,13 +21,15 @@ from avagent.core.actions import (
     WaveletDenoise,
     WienerFilter,
 )
+from avagent.core.captions import Captions
 from avagent.core.facts import Facts, NoiseColour
+from avagent.models.embedded.programme import steady_programme
 from avagent.models.embedded.purity import MENDABLE, clipping_factor, loud_factor, quiet_factor
 
 NOISY_BELOW_DB = 15.0
 """SNR against a steady floor below which noise is plainly heard beside the programme."""
-NOISE_CONFIDENCE, UNKNOWN_NOISE_CONFIDENCE = 0.5, 0.9
-"""A floor that has the spectrum of no common noise is more often part of the programme (an engine, an insect)."""
+NOISE_CONFIDENCE, UNKNOWN_NOISE_CONFIDENCE = 0.5, 0.95
+"""A floor that has the spectrum of no common noise is more often part of the programme (an insect, a drone)."""
 HUM_CONFIDENCE, HUM_ABOVE_DB = 0.7, -30.0
 TARGET_LUFS = -23.0
 """EBU R 128."""
@@ -51,8 +53,8 @@ class CoordinationFinding:
     remedies: tuple[Coordination, ...]
 
 
-def noise_finding(facts: Facts) -> NoiseFinding | None:
-    """Noise or hum that a filter should remove."""
+def noise_finding(facts: Facts, captions: Captions) -> NoiseFinding | None:
+    """Noise or hum that a filter should remove; a steady floor that is the programme itself is left alone."""
     hum = facts.hum
     level = facts.hum_level
     if hum is not None and level is not None and hum.confidence >= HUM_CONFIDENCE and level >= HUM_ABOVE_DB:
@@ -62,7 +64,7 @@ def noise_finding(facts: Facts) -> NoiseFinding | None:
         )
     snr = facts.snr
     least = UNKNOWN_NOISE_CONFIDENCE if facts.noise_colour is NoiseColour.UNKNOWN else NOISE_CONFIDENCE
-    if snr is None or snr.confidence < least or snr.value >= NOISY_BELOW_DB:
+    if snr is None or snr.confidence < least or snr.value >= NOISY_BELOW_DB or steady_programme(captions):
         return None
     why = f"{facts.noise_colour} noise, SNR {snr.value:.1f} dB (confidence {snr.confidence:.2f})"
     return NoiseFinding(why, _filters(snr.value, facts.noise_colour))

@@ -61,7 +61,7 @@ def rank_plans(request: PlanRequest) -> tuple[Plan, ...]:
 def _noise_options(request: PlanRequest) -> list[Option]:
     """Filters, and last the thought that no filter is needed after all."""
     facts, accepted = request.facts, _accepted(request)
-    found = None if facts is None else noise_finding(facts)
+    found = None if facts is None else noise_finding(facts, request.captions)
     options: list[Option] = []
     kept = [a for a in accepted if isinstance(a, NoiseFilter)]
     if request.base is Base.ORIGINAL and kept:
