@@ -15,11 +15,12 @@ _BEFORE = 20
 _LAST = 4
 _AFTER = 4
 _SKIPPED = 1
-_STEP_DB = 22.0
-_RESIDUE_DB = 20.0
+_CLEAR_DB, _LIKELY_DB = 22.0, 18.0
+_LIKELY_S = 0.012
+_MARGIN_DB = 2.0
 _LAST_DB = 14.0
 _AUDIBLE_DB = -32.0
-_EDGE_DB = 18.0
+_EDGE_DB = 14.0
 _TINY = 1e-10
 
 
@@ -40,19 +41,31 @@ def find_coded_dropouts(
     if waveform.channels == 0 or count < 2 * _BEFORE + _AFTER:
         return ()
     power = _block_power(waveform.samples, block, count)
-    falls, rises = _ends(power), _ends(power[::-1])[::-1]
     shortest = max(1, round(min_gap_ms / 1000.0 * waveform.rate / block))
     longest = round(max_gap_ms / 1000.0 * waveform.rate / block)
-    starts, stops = np.flatnonzero(falls), np.flatnonzero(rises)
+    clear = _pairs(power, shortest, longest, _CLEAR_DB)
+    # Where one dropout is beyond doubt, others may be less sharp.
+    pairs = _pairs(power, max(shortest, round(_LIKELY_S * waveform.rate / block)), longest, _LIKELY_DB) if clear else []
+    pairs += [pair for pair in clear if all(pair[1] < other[0] or pair[0] > other[1] for other in pairs)]
+    return tuple(_refine(waveform.samples, power, pair, block) for pair in sorted(pairs))
+
+
+def _pairs(power: Array, shortest: int, longest: int, step_db: float) -> list[tuple[int, int]]:
+    """First and last block of every dropout."""
+    starts = np.flatnonzero(_ends(power, step_db))
+    stops = np.flatnonzero(_ends(power[::-1], step_db)[::-1])
     found: list[tuple[int, int]] = []
     for first in starts.tolist():
-        if found and first * block < found[-1][1]:
+        if found and first <= found[-1][1]:
             continue
         # The nearest return of the sound is the end of this gap, or there is none.
         place = int(np.searchsorted(stops, first + shortest - 1))
-        if place < stops.size and stops[place] < first + longest and _is_quiet(power, first, int(stops[place])):
-            found.append(_refine(waveform.samples, power, (first, int(stops[place])), block))
-    return tuple(found)
+        if place == stops.size:
+            break
+        last = int(stops[place])
+        if last < first + longest and _is_quiet(power, first, last, step_db - _MARGIN_DB):
+            found.append((first, last))
+    return found
 
 
 def _block_power(samples: FloatArray, block: int, count: int) -> Array:
@@ -64,7 +77,7 @@ def _block_power(samples: FloatArray, block: int, count: int) -> Array:
     return power + _TINY
 
 
-def _ends(power: Array) -> npt.NDArray[np.bool_]:
+def _ends(power: Array, step_db: float) -> npt.NDArray[np.bool_]:
     """Blocks in which a sound that went on until then has just stopped."""
     sums = np.concatenate(([0.0], np.cumsum(power)))
     size = power.size
@@ -75,15 +88,15 @@ def _ends(power: Array) -> npt.NDArray[np.bool_]:
     after = np.lib.stride_tricks.sliding_window_view(power, _AFTER)[at + _SKIPPED].max(axis=1)
     audible = float(power.mean()) * 10.0 ** (_AUDIBLE_DB / 10.0)
     ends[at] = (
-        (before > audible) & (before > after * 10.0 ** (_STEP_DB / 10.0)) & (last > before * 10.0 ** (-_LAST_DB / 10.0))
+        (before > audible) & (before > after * 10.0 ** (step_db / 10.0)) & (last > before * 10.0 ** (-_LAST_DB / 10.0))
     )
     return ends
 
 
-def _is_quiet(power: Array, first: int, last: int) -> bool:
+def _is_quiet(power: Array, first: int, last: int, residue_db: float) -> bool:
     inside = power[first + _SKIPPED : last + 1 - _SKIPPED]
     around = min(float(power[first - _BEFORE : first].mean()), float(power[last + 1 : last + 1 + _BEFORE].mean()))
-    return inside.size > 0 and float(inside.max()) < around * 10.0 ** (-_RESIDUE_DB / 10.0)
+    return inside.size > 0 and float(inside.max()) < around * 10.0 ** (-residue_db / 10.0)
 
 
 def _refine(samples: FloatArray, power: Array, blocks: tuple[int, int], block: int) -> tuple[int, int]:

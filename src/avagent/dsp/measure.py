@@ -48,7 +48,7 @@ def measure(waveform: Waveform, *, motion: Motion | None = None, streams: Stream
     peak = float(np.max(np.abs(waveform.samples), initial=0.0))
     if peak < _MUTED_PEAK:
         return replace(base, muted=True, true_peak=_true_peak(waveform))
-    gaps = _gaps(waveform)
+    gaps = find_gaps(waveform)
     spectra = spectrogram(waveform)
     floor = None if spectra is None else noise_floor(spectra, _outside(gaps, spectra, waveform.rate))
     hum = detect_hum(waveform)
@@ -80,15 +80,10 @@ def _refuse_non_finite(waveform: Waveform) -> None:
             raise ParameterError(f"{bad} of {waveform.samples.size} samples are NaN or infinite")
 
 
-def _gaps(waveform: Waveform) -> tuple[Gap, ...]:
-    """Dropouts, of digital silence or of what a codec made of it."""
+def find_gaps(waveform: Waveform) -> tuple[Gap, ...]:
+    """Dropouts: of digital silence or, if there is none of these, of what a lossy codec made of it."""
     exact = find_dropouts(waveform)
-    coded = [
-        Gap(start, stop)
-        for start, stop in find_coded_dropouts(waveform)
-        if all(stop <= gap.start or start >= gap.stop for gap in exact)
-    ]
-    return tuple(sorted([*exact, *coded], key=lambda gap: gap.start))
+    return exact or tuple(Gap(start, stop) for start, stop in find_coded_dropouts(waveform))
 
 
 def _true_peak(waveform: Waveform) -> float | None:
