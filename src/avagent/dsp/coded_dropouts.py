@@ -25,7 +25,7 @@ _TINY = 1e-10
 
 
 def find_coded_dropouts(
-    waveform: Waveform, *, min_gap_ms: float = 4.0, max_gap_ms: float = 500.0
+    waveform: Waveform, *, min_gap_ms: float = 4.0, max_gap_ms: float = 500.0, clear_only: bool = False
 ) -> tuple[tuple[int, int], ...]:
     """Stretches [start, stop) in samples where the sound falls by 22 dB within 2 ms and comes back as suddenly.
 
@@ -35,6 +35,7 @@ def find_coded_dropouts(
     Args:
         waveform: finite samples.
         min_gap_ms, max_gap_ms: shortest and longest dropout in ms.
+        clear_only: leave out the less sharp ones, which are looked for where one is beyond doubt.
     """
     block = max(4, round(_BLOCK_S * waveform.rate))
     count = waveform.length // block
@@ -44,8 +45,9 @@ def find_coded_dropouts(
     shortest = max(1, round(min_gap_ms / 1000.0 * waveform.rate / block))
     longest = round(max_gap_ms / 1000.0 * waveform.rate / block)
     clear = _pairs(power, shortest, longest, _CLEAR_DB)
-    # Where one dropout is beyond doubt, others may be less sharp.
-    pairs = _pairs(power, max(shortest, round(_LIKELY_S * waveform.rate / block)), longest, _LIKELY_DB) if clear else []
+    pairs: list[tuple[int, int]] = []
+    if clear and not clear_only:
+        pairs = _pairs(power, max(shortest, round(_LIKELY_S * waveform.rate / block)), longest, _LIKELY_DB)
     pairs += [pair for pair in clear if all(pair[1] < other[0] or pair[0] > other[1] for other in pairs)]
     return tuple(_refine(waveform.samples, power, pair, block) for pair in sorted(pairs))
 

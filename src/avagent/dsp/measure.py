@@ -81,9 +81,14 @@ def _refuse_non_finite(waveform: Waveform) -> None:
 
 
 def find_gaps(waveform: Waveform) -> tuple[Gap, ...]:
-    """Dropouts: of digital silence or, if there is none of these, of what a lossy codec made of it."""
+    """Dropouts, of digital silence or of what a lossy codec made of it."""
     exact = find_dropouts(waveform)
-    return exact or tuple(Gap(start, stop) for start, stop in find_coded_dropouts(waveform))
+    coded = [
+        Gap(start, stop)
+        for start, stop in find_coded_dropouts(waveform, clear_only=bool(exact))
+        if all(stop <= gap.start or start >= gap.stop for gap in exact)
+    ]
+    return tuple(sorted([*exact, *coded], key=lambda gap: gap.start))
 
 
 def _true_peak(waveform: Waveform) -> float | None:
