@@ -8,11 +8,16 @@ from fractions import Fraction
 
 import av
 import numpy as np
+import pytest
 from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from avagent.core.errors import FailureReason, MediaError
 from avagent.core.media import Waveform
+
+VP8 = {"deadline": "realtime", "cpu-used": "8", "g": "10"}
+"""Options that make libvpx fast."""
 
 
 def tone_bursts(seconds: float = 2.0, rate: int = 48_000, channels: int = 2, seed: int = 1) -> Waveform:
@@ -174,3 +179,48 @@ def snr_db(reference: np.ndarray, other: np.ndarray) -> float:
     a, b = reference[:, :n].astype(np.float64), other[:, :n].astype(np.float64)
     noise = float(((a - b) ** 2).sum())
     return float("inf") if noise == 0 else 10 * float(np.log10((a**2).sum() / noise))
+
+
+def image(pixels: np.ndarray, codec: str = "png") -> bytes:
+    context = av.CodecContext.create(codec, "w")
+    context.height, context.width = pixels.shape[:2]
+    context.pix_fmt = {"png": "rgba" if pixels.shape[2] == 4 else "rgb24", "mjpeg": "yuvj420p"}[codec]
+    context.time_base = Fraction(1, 25)
+    frame = av.VideoFrame.from_ndarray(pixels, format="rgba" if pixels.shape[2] == 4 else "rgb24")
+    return b"".join(bytes(p) for p in [*context.encode(frame.reformat(format=context.pix_fmt)), *context.encode(None)])
+
+
+def spoil(data: bytearray, kind: str, indices: list[int]) -> None:
+    """Overwrite packets of a stream in place."""
+    with av.open(io.BytesIO(bytes(data))) as container:
+        stream = next(s for s in container.streams if s.type == kind)
+        places = [(p.pos, p.size) for p in container.demux(stream) if p.size]
+    for index in indices:
+        position, size = places[index]
+        data[position : position + size] = b"\x5a" * size
+
+
+def reason_of(call: object, *args: object, **options: object) -> FailureReason:
+    with pytest.raises(MediaError) as caught:
+        call(*args, **options)  # type: ignore[operator]
+    assert str(caught.value)
+    return caught.value.reason
+
+
+def faststart(data: bytes) -> bytes:
+    """Move the index to the front, reading back what was written."""
+    buffer = io.BytesIO()
+
+    def reopen(_url: str, _flags: int, _options: dict[str, str]) -> io.BytesIO:
+        return io.BytesIO(buffer.getvalue())
+
+    with (
+        av.open(io.BytesIO(data)) as source,
+        av.open(buffer, "w", format="mp4", container_options={"movflags": "+faststart"}, io_open=reopen) as out,
+    ):
+        copies = [out.add_stream_from_template(s, opaque=True) for s in source.streams]
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream_index]
+                out.mux(packet)
+    return buffer.getvalue()

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media_samples import Recipe, build, picture, tone_bursts
-from test_container import image
+from media_samples import Recipe, build, image, picture, tone_bursts
 
 from avagent.core.actions import Action, Shift, Speed, Volume, WienerFilter
 from avagent.core.clip import Clip, ClipRef, Member, content_hash

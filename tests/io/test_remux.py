@@ -12,14 +12,13 @@ import pytest
 from av.packet import Packet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from media_samples import Recipe, build, lag_in_samples, snr_db, tone_bursts
+from media_samples import VP8, Recipe, build, faststart, lag_in_samples, snr_db, tone_bursts
 
 from avagent.core.errors import FailureReason, MediaError, ParameterError, Stage
 from avagent.core.media import Waveform
-from avagent.io.container import decode_audio, encode_audio, probe, remux
+from avagent.io.container import decode_audio, probe, remux
 from avagent.io.edit_list import moov_first
 
-VP8 = {"deadline": "realtime", "cpu-used": "8", "g": "10"}
 LOSSLESS = ("flac", "alac", "pcm_s16le", "pcm_s24le", "pcm_f32le")
 
 
@@ -313,26 +312,6 @@ def test_index_stays_at_its_end_of_the_file(front: bool) -> None:
     assert packets(result) == packets(data)
 
 
-def faststart(data: bytes) -> bytes:
-    """Move the index to the front, by the file system as usual."""
-    buffer = io.BytesIO()
-
-    def reopen(_url: str, _flags: int, _options: dict[str, str]) -> io.BytesIO:
-        return io.BytesIO(buffer.getvalue())
-
-    with (
-        av.open(io.BytesIO(data)) as source,
-        av.open(buffer, "w", format="mp4", container_options={"movflags": "+faststart"}, io_open=reopen) as out,
-    ):
-        copies = [out.add_stream_from_template(s, opaque=True) for s in source.streams]
-        for packet in source.demux():
-            if packet.size:
-                packet.stream = copies[packet.stream_index]
-                out.mux(packet)
-    assert moov_first(buffer.getvalue())
-    return buffer.getvalue()
-
-
 def test_real_clip_with_six_channels(media_dir: Path) -> None:
     data = (media_dir / "video" / "bigbuckbunny.mp4").read_bytes()
     sound = decode_audio(data)
@@ -368,48 +347,6 @@ def test_container_that_is_not_written_is_refused() -> None:
     assert caught.value.reason == FailureReason.UNSUPPORTED_MEDIA
 
 
-@pytest.mark.parametrize(
-    ("suffix", "codec"), [("wav", "pcm_s16le"), ("flac", "flac"), ("mp3", "mp3"), ("ogg", "opus"), ("m4a", "aac")]
-)
-def test_separate_audio_member(suffix: str, codec: str) -> None:
-    sound = tone_bursts(1.3)
-    data = encode_audio(sound, suffix)
-    again = decode_audio(data)
-    assert again is not None
-    assert probe(data).audio_codec == codec
-    assert again.samples.shape == sound.samples.shape
-    assert lag_in_samples(sound.samples, again.samples) == 0
-    like = encode_audio(sound, suffix, data)
-    assert probe(like).audio_codec == codec
-    assert encode_audio(sound, suffix, data) == like
-
-
-@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_u8"])
-def test_wav_keeps_its_sample_format(codec: str) -> None:
-    sound = tone_bursts(0.5, rate=22_050, channels=1)
-    source = build(Recipe(muxer="wav", video_codec=None, audio_codec=codec, sound=sound, metadata={"title": "Meow"}))
-    result = encode_audio(sound, "wav", source)
-    again = decode_audio(result)
-    assert again is not None
-    assert probe(result).audio_codec == codec
-    assert again.rate == 22_050
-    assert np.abs(again.samples - sound.samples).max() <= (2.0**-8 if codec == "pcm_u8" else 0.0)
-    with av.open(io.BytesIO(result)) as container:
-        assert container.metadata.get("title") == "Meow"
-
-
-def test_vorbis_becomes_opus_at_its_rates_and_flac_at_others() -> None:
-    for rate, codec in ((48_000, "opus"), (22_050, "flac")):
-        sound = tone_bursts(1.0, rate=rate)
-        source = build(
-            Recipe(muxer="ogg", video_codec=None, audio_codec="vorbis", audio_options={"strict": "-2"}, sound=sound)
-        )
-        result = encode_audio(sound, "ogg", source)
-        again = decode_audio(result)
-        assert again is not None
-        assert (probe(result).audio_codec, again.rate, again.length) == (codec, rate, sound.length)
-
-
 def test_rate_that_opus_lacks_is_resampled_for_webm_only() -> None:
     data = build(Recipe(muxer="webm", video_codec="libvpx", video_options=VP8, audio_codec=None))
     sound = tone_bursts(2.0, rate=44_100)
@@ -417,11 +354,6 @@ def test_rate_that_opus_lacks_is_resampled_for_webm_only() -> None:
     assert again is not None
     assert again.rate == 48_000
     assert again.length == 96_000
-
-
-def test_unknown_suffix_is_refused() -> None:
-    with pytest.raises(ParameterError, match=r"cannot write a \.aiff member; known suffixes: wav, flac"):
-        encode_audio(tone_bursts(0.1), "aiff")
 
 
 @given(
