@@ -25,6 +25,7 @@ _BAND = (40.0, 1800.0)
 _BLOCK_S = 16.0
 _MAX_BLOCKS = 6
 _SHORTEST_S = 0.75
+_BY_LINES = {1: 0.7, 2: 0.85}
 _LINE_SNR = 25.0
 """Power of a line over the median around it: 14 dB, chance 3e-8 a bin in Gaussian noise."""
 
@@ -86,10 +87,10 @@ def detect_hum(waveform: Waveform) -> Hum | None:
         return None
     level = 10.0 * float(np.log10(powers[keep].sum() / total + 1e-12))
     steadiness = float(np.average(constancy[keep], weights=powers[keep]))
-    confidence = _confidence(fundamental, steadiness, level, int(keep.sum()), length)
+    kept = tuple(int(k) for k, ok in zip(orders, keep, strict=True) if ok)
+    confidence = _confidence(fundamental, steadiness, level, kept, length)
     if confidence < 0.1:
         return None
-    kept = tuple(int(k) for k, ok in zip(orders, keep, strict=True) if ok)
     return Hum(fundamental_hz=fundamental, level_db=level, confidence=confidence, harmonics=kept)
 
 
@@ -186,7 +187,12 @@ def _line(blocks: list[_Block], frequency: float) -> tuple[float, float]:
         amplitude = complex(np.sum(rotated * block.weights) / np.sum(block.weights))
         parts = int(np.clip(block.samples.size / (0.25 * _RATE), 4, 24))
         means = np.array([np.mean(p * np.hanning(p.size)) * 2.0 for p in np.array_split(rotated, parts)])
-        shares.append(np.real(means * np.conj(amplitude)) / (abs(amplitude) ** 2 + 1e-30))
+        share = np.real(means * np.conj(amplitude)) / (abs(amplitude) ** 2 + 1e-30)
+        # What is seen through a loud moment says nothing of the line: the quieter half of the parts decides.
+        weight = np.array(
+            [np.mean(part) for part in np.array_split(block.weights / np.hanning(time.size + 2)[1:-1], parts)]
+        )
+        shares.append(share[weight >= np.median(weight)])
         powers.append(2.0 * abs(amplitude) ** 2)
     share = np.concatenate(shares)
     low, centre = np.quantile(share, (0.2, 0.5))
@@ -194,12 +200,12 @@ def _line(blocks: list[_Block], frequency: float) -> tuple[float, float]:
     return float(np.mean(powers)), float(constancy)
 
 
-def _confidence(fundamental: float, steadiness: float, level: float, lines: int, length: float) -> float:
+def _confidence(fundamental: float, steadiness: float, level: float, orders: tuple[int, ...], length: float) -> float:
     """How surely this is hum: steady, of mains frequency, more than one line, heard for seconds, not inaudibly weak."""
     octave = fundamental / 2.0 if fundamental > 80.0 else fundamental
     distance = min(abs(octave - 50.0) / 50.0, abs(octave - 60.0) / 60.0)
     mains = 1.0 if distance < 0.05 else 0.6
-    several = 1.0 if lines >= 3 else 0.85 if lines == 2 else 0.7
+    several = _BY_LINES.get(len(orders), 1.0) if orders[0] == 1 else 0.6 * _BY_LINES.get(len(orders), 1.0)
     seconds = float(np.clip((length - 0.25) / 1.75, 0.2, 1.0))
     audible = float(np.clip((level + 55.0) / 20.0, 0.0, 1.0))
     return steadiness * mains * several * seconds * audible
