@@ -224,3 +224,23 @@ def faststart(data: bytes) -> bytes:
                 packet.stream = copies[packet.stream_index]
                 out.mux(packet)
     return buffer.getvalue()
+
+
+def song_with_cover(title: str = "Meow") -> bytes:
+    """An mp3 with a picture on it."""
+    buffer = io.BytesIO()
+    sound = build(Recipe(muxer="mp3", video_codec=None, audio_codec="libmp3lame"))
+    with av.open(io.BytesIO(sound)) as source, av.open(buffer, "w", format="mp3") as out:
+        out.metadata["title"] = title
+        copy = out.add_stream_from_template(source.streams.audio[0])
+        cover = out.add_stream("png", rate=25)
+        cover.width, cover.height, cover.pix_fmt = 32, 32, "rgb24"
+        cover.disposition = 1 << 10
+        packets = [*cover.encode(av.VideoFrame.from_ndarray(picture(0, (32, 32)), format="rgb24")), *cover.encode(None)]
+        for packet in packets:
+            out.mux(packet)
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = copy
+                out.mux(packet)
+    return buffer.getvalue()

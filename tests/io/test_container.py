@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from media_samples import VP8, Recipe, build, faststart, lag_in_samples, picture, reason_of, snr_db, spoil, tone_bursts
+from media_samples import (
+    VP8,
+    Recipe,
+    build,
+    faststart,
+    lag_in_samples,
+    reason_of,
+    snr_db,
+    song_with_cover,
+    spoil,
+    tone_bursts,
+)
 
 from avagent.core.errors import FailureReason, MediaError
 from avagent.core.media import Waveform
@@ -75,23 +84,11 @@ class TestProbe:
         assert sample_frames(song_with_cover()) is None
         assert decode_motion(song_with_cover()) is None
 
-
-def song_with_cover() -> bytes:
-    buffer = io.BytesIO()
-    sound = encode_audio(tone_bursts(1.0), "mp3")
-    with av.open(io.BytesIO(sound)) as source, av.open(buffer, "w", format="mp3") as out:
-        copy = out.add_stream_from_template(source.streams.audio[0])
-        cover = out.add_stream("png", rate=25)
-        cover.width, cover.height, cover.pix_fmt = 32, 32, "rgb24"
-        cover.disposition = 1 << 10
-        packets = [*cover.encode(av.VideoFrame.from_ndarray(picture(0, (32, 32)), format="rgb24")), *cover.encode(None)]
-        for packet in packets:
-            out.mux(packet)
-        for packet in source.demux():
-            if packet.size:
-                packet.stream = copy
-                out.mux(packet)
-    return buffer.getvalue()
+    @pytest.mark.parametrize("codec", ["libopus", "flac"])
+    def test_truncated_matroska(self, codec: str) -> None:
+        data = build(Recipe(muxer="matroska", audio_codec=codec, frames=100, sound=tone_bursts(4.0)))
+        with pytest.raises(MediaError, match=r"ends after \d\.\d+ s of the 4\.0\d s declared: it is truncated"):
+            probe(data[: len(data) // 2])
 
 
 class TestDecodeAudio:
@@ -191,6 +188,8 @@ class TestDecodeAudio:
         # The index at the end: without it, nothing can be found. At the front: it tells what is missing.
         assert reason_of(decode_audio, whole[: len(whole) // 2]) == FailureReason.CORRUPT_MEDIA
         assert reason_of(decode_audio, front[: len(front) // 2]) == FailureReason.CORRUPT_MEDIA
+        wave = encode_audio(tone_bursts(2.0), "wav")
+        assert reason_of(decode_audio, wave[: len(wave) // 2]) == FailureReason.CORRUPT_MEDIA
         song = encode_audio(tone_bursts(2.0), "flac")
         with pytest.raises(MediaError, match=r"ends after 0\.\d+ s of the 2\.00 s declared: the member is truncated"):
             decode_audio(song[: len(song) // 3])

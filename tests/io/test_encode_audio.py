@@ -7,9 +7,10 @@ import io
 import av
 import numpy as np
 import pytest
-from media_samples import Recipe, build, lag_in_samples, tone_bursts
+from media_samples import Recipe, build, lag_in_samples, song_with_cover, tone_bursts
 
-from avagent.core.errors import ParameterError
+from avagent.core.errors import FailureReason, MediaError, ParameterError, Stage
+from avagent.core.media import Waveform
 from avagent.io.container import decode_audio, encode_audio, probe
 
 
@@ -53,6 +54,25 @@ def test_vorbis_becomes_opus_at_its_rates_and_flac_at_others() -> None:
         again = decode_audio(result)
         assert again is not None
         assert (probe(result).audio_codec, again.rate, again.length) == (codec, rate, sound.length)
+
+
+def test_sound_that_cannot_be_written() -> None:
+    for samples, reason in (
+        (np.zeros((2, 0), np.float32), FailureReason.WRITE_FAILED),
+        (np.full((2, 9), np.nan, np.float32), FailureReason.NON_FINITE_SAMPLES),
+    ):
+        with pytest.raises(MediaError, match="the sound to write") as caught:
+            encode_audio(Waveform(samples, 48_000), "wav")
+        assert (caught.value.reason, caught.value.stage) == (reason, Stage.WRITE)
+
+
+def test_cover_and_tags_are_kept() -> None:
+    source = song_with_cover("Meow")
+    result = encode_audio(tone_bursts(1.0), "mp3", source)
+    with av.open(io.BytesIO(source)) as before, av.open(io.BytesIO(result)) as after:
+        assert after.metadata.get("title") == "Meow"
+        covers = [[bytes(p) for p in container.demux(video=0) if p.size] for container in (before, after)]
+        assert covers[0] == covers[1] != []
 
 
 def test_unknown_suffix_is_refused() -> None:

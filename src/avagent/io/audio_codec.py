@@ -135,8 +135,9 @@ def choose_encoding(muxer: str, audio_codec: str, waveform: Waveform, source: So
 
     Raises:
         ParameterError: an `audio_codec` that is not known.
-        MediaError: no encoder takes this rate and number of channels.
+        MediaError: no samples, samples that are not finite, or no encoder takes this rate and number of channels.
     """
+    _check_encodable(waveform)
     encoders = _candidates(muxer, audio_codec, source)
     # Another encoder of the container is better than another sampling rate.
     settings = [(encoder, waveform.rate) for encoder in encoders]
@@ -152,6 +153,21 @@ def choose_encoding(muxer: str, audio_codec: str, waveform: Waveform, source: So
         reason=FailureReason.UNSUPPORTED_MEDIA,
         stage=Stage.WRITE,
     )
+
+
+def _check_encodable(waveform: Waveform) -> None:
+    if waveform.samples.size == 0:
+        raise MediaError(
+            "the sound to write has no samples; an edit must leave at least one",
+            reason=FailureReason.WRITE_FAILED,
+            stage=Stage.WRITE,
+        )
+    if not np.isfinite(waveform.samples).all():
+        raise MediaError(
+            "the sound to write holds samples that are NaN or infinite; the edit before is at fault",
+            reason=FailureReason.NON_FINITE_SAMPLES,
+            stage=Stage.WRITE,
+        )
 
 
 def _candidates(muxer: str, audio_codec: str, source: Source) -> tuple[str, ...]:

@@ -211,6 +211,10 @@ def _durations(container: InputContainer, streams: list[Stream]) -> dict[int, fl
             end = start + (packet.duration or 0) * packet.time_base
             first, last = spans.get(packet.stream_index, (start, end))
             spans[packet.stream_index] = min(first, start), max(last, end)
+    if spans and container.duration is not None:
+        end, declared = float(max(last for _, last in spans.values())), container.duration / 1e6
+        if end < 0.9 * declared - 0.5:
+            raise corrupt(f"the member ends after {end:.2f} s of the {declared:.2f} s declared: it is truncated")
     return {index: float(last - first) for index, (first, last) in spans.items()} | found
 
 

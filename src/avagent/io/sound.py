@@ -95,6 +95,7 @@ def decode_audio(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> Wavefo
     Raises:
         MediaError: broken, truncated or unsupported sound, NaN or Inf among the samples, more than the limits allow.
     """
+    _check_riff(data)
     with open_media(data, limits, look_ahead=False) as container:
         stream = audio_stream(container)
         if stream is None:
@@ -113,6 +114,14 @@ def decode_audio(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> Wavefo
             reason=FailureReason.NON_FINITE_SAMPLES,
         )
     return Waveform(np.ascontiguousarray(samples), track.rate)
+
+
+def _check_riff(data: bytes) -> None:
+    """Raise for a WAV file that was cut off: FFmpeg goes by the size of the file, whatever the header declares."""
+    declared = int.from_bytes(data[4:8], "little") + 8 if data[:4] == b"RIFF" else 0
+    # Writers that cannot seek leave 0xFFFFFFFF.
+    if declared < 0xFFFFFFFF and len(data) < 0.95 * declared:
+        raise corrupt(f"the member holds {len(data)} of the {declared} bytes declared: it is truncated")
 
 
 def first_time(packets: list[AnyPacket]) -> float:
