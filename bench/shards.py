@@ -27,7 +27,8 @@ from avagent.core.state import ClipDecision, Outcome
 from avagent.io import storage
 from avagent.io.records import Provenance
 from avagent.io.rewrite import RewriteOptions, rewrite_shard
-from avagent.io.webdataset import BadSample, iter_samples, read_clip, read_shard
+from avagent.io.samples import BadSample
+from avagent.io.webdataset import iter_samples, read_clip, read_shard
 
 RESULTS = Path(__file__).resolve().parent / "results" / "shards.json"
 PROVENANCE = Provenance(recipe="bench", fingerprint="0", models={}, version="0")

@@ -31,7 +31,8 @@ from avagent.core.scores import Scores
 from avagent.core.state import ClipDecision, Outcome
 from avagent.io import storage
 from avagent.io.records import Provenance
-from avagent.io.webdataset import BadSample, LoadedClip, read_shard
+from avagent.io.samples import BadSample, LoadedClip
+from avagent.io.webdataset import read_shard
 
 PROVENANCE = Provenance(recipe="embedded", fingerprint="f" * 8, models={"scorer": "s-1"}, version="0.1.0")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import uuid
 from dataclasses import replace
 
 import pyarrow.parquet as pq
@@ -18,18 +17,9 @@ from avagent.io.commit import claim_output, finalize, is_complete
 from avagent.io.manifest import decisions_url, manifest_url
 from avagent.io.records import write_decisions
 from avagent.io.rewrite import RewriteOptions, rewrite_shard
+from avagent.io.samples import BadSample
 from avagent.io.shards import list_shards
-from avagent.io.webdataset import BadSample, read_shard
-
-
-@pytest.fixture(params=["path", "memory"])
-def root(request, tmp_path):
-    return str(tmp_path) if request.param == "path" else f"memory://{uuid.uuid4().hex}"
-
-
-@pytest.fixture
-def output(root):
-    return storage.join(root, "out")
+from avagent.io.webdataset import read_shard
 
 
 def edit(ref, clip, actions):

@@ -9,13 +9,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-import uuid
 from dataclasses import replace
 
 import pytest
 import webdataset
+from rewrite_tools import FILES, bad_with, decide_all, letters, loud, options
 from shard_tools import (
-    PROVENANCE,
     bad,
     end_of,
     failed,
@@ -30,65 +29,13 @@ from shard_tools import (
 
 from avagent.core.actions import Pitch
 from avagent.core.clip import Member
-from avagent.core.errors import AVAgentError, EditError, FailureReason, ParameterError
+from avagent.core.errors import EditError, FailureReason, ParameterError
 from avagent.core.state import Outcome
 from avagent.io import storage
-from avagent.io.rewrite import RewriteOptions, rewrite_shard
+from avagent.io.rewrite import rewrite_shard
+from avagent.io.samples import BadSample
 from avagent.io.tar_reader import ShardLimits
-from avagent.io.webdataset import BadSample, read_shard
-
-FILES = [
-    ("__info__", b"meta"),
-    ("a.mp4", b"video a" * 200),
-    ("a.json", b"{}"),
-    ("b.txt", b"text"),
-    ("b.MP4", b"video b"),
-    ("b.xyz", b"unknown to us"),
-    ("LICENCE", b"free"),
-    ("c/" + "n" * 120 + ".mp4", b"video c"),
-    ("d.mp4", b"video d"),
-]
-
-
-def loud(ref, clip, actions):
-    """An edit that can be seen in the bytes."""
-    sound = clip.sound()
-    kinds = ",".join(action.kind for action in actions).encode()
-    return (Member(name=sound.name, suffix=sound.suffix, data=sound.data + b"+" + kinds),)
-
-
-@pytest.fixture(params=["path", "memory"])
-def root(request, tmp_path):
-    return str(tmp_path) if request.param == "path" else f"memory://{uuid.uuid4().hex}"
-
-
-@pytest.fixture
-def shard(root):
-    url = storage.join(root, "in", "train-000000.tar")
-    storage.write_bytes(url, tar_bytes(FILES))
-    return url
-
-
-@pytest.fixture
-def output(root):
-    return storage.join(root, "out")
-
-
-def options(output, edit=loud, **kwargs):
-    return RewriteOptions(output=output, edit=edit, provenance=PROVENANCE, **kwargs)
-
-
-def letters(output, name="train-000000.tar"):
-    return read_members(storage.join(output, "_errors", name))
-
-
-def bad_with(shard, limits):
-    (found,) = (item for item in read_shard(shard, limits) if isinstance(item, BadSample))
-    return found
-
-
-def decide_all(shard, choose=unchanged):
-    return [i.decision() if isinstance(i, BadSample) else choose(i.ref) for i in read_shard(shard)]
+from avagent.io.webdataset import read_shard
 
 
 def test_unchanged_clips_are_copied_byte_for_byte(shard, output):
@@ -349,66 +296,21 @@ def test_a_shard_that_was_readable_and_is_not_now_stops_the_rewriting(shard, out
     assert storage.list_folder(output) == []
 
 
-def test_bytes_that_changed_since_the_decision_are_not_edited(shard, output):
-    decisions = decide_all(shard, improved)
-    storage.write_bytes(shard, tar_bytes([FILES[1], ("a.json", b"{1}"), *FILES[3:8]]))
-    report = rewrite_shard(shard, decisions, options(output))
-    assert report.outcomes == ((Outcome.IMPROVED, 2), (Outcome.FAILED, 2))
-    assert [(late.index, late.failure.reason) for late in report.late_failures] == [
-        (0, FailureReason.CHANGED_SINCE_LISTED),
-        (3, FailureReason.CHANGED_SINCE_LISTED),
-    ]
-    assert [name for name, _ in letters(output)] == [
-        "a.mp4",
-        "a.json",
-        "a.error.json",
-        "train-000000-sample-000003.error.json",
-    ]
-
-
-def test_a_sample_that_became_unreadable_fails(shard, output):
-    decisions = decide_all(shard, improved)
-    storage.write_bytes(shard, tar_bytes(FILES)[: 1024 + 700])
-    report = rewrite_shard(shard, decisions, options(output))
-    assert report.outcomes == ((Outcome.FAILED, 4),)
-    assert {late.failure.reason for late in report.late_failures} == {FailureReason.CHANGED_SINCE_LISTED}
-
-
-def test_the_same_decision_twice_counts_once_and_two_that_differ_are_refused(shard, output):
-    decisions = decide_all(shard)
-    assert rewrite_shard(shard, decisions * 2, options(output)).clips == 4
-    with pytest.raises(ParameterError, match="two different decisions for clip 'a' at index 0"):
-        rewrite_shard(shard, [*decisions, improved(decisions[0].ref)], options(output))
-
-
-def test_an_outcome_that_contradicts_its_failure_is_refused(shard, output):
-    decision = replace(decide_all(shard)[0], outcome=Outcome.FAILED)
-    with pytest.raises(ParameterError, match="does not go with its failure"):
-        rewrite_shard(shard, [decision], options(output))
-
-
-def test_all_clips_written_is_checked(shard, output, monkeypatch):
-    monkeypatch.setattr("avagent.io.rewrite._Rewriter._missing", lambda self, decision: None)
-    decisions = decide_all(shard)
-    ghost = unchanged(replace(decisions[0].ref, index=99))
-    with pytest.raises(AVAgentError, match="5 clips were decided on, 4 written"):
-        rewrite_shard(shard, [*decisions, ghost], options(output))
-    assert storage.list_folder(output) == []
-
-
 KILLED = textwrap.dedent("""
     import os, signal, sys
     sys.path.insert(0, sys.argv[3])
-    import test_rewrite
+    import rewrite_tools as tools
+    from avagent.io.rewrite import rewrite_shard
+    from shard_tools import failed, improved
 
     def edit(ref, clip, actions):
         if ref.key == "d":
             os.kill(os.getpid(), signal.SIGKILL)
-        return test_rewrite.loud(ref, clip, actions)
+        return tools.loud(ref, clip, actions)
 
-    decisions = test_rewrite.decide_all(sys.argv[1], test_rewrite.improved)
-    decisions[0] = test_rewrite.failed(decisions[0].ref)
-    test_rewrite.rewrite_shard(sys.argv[1], decisions, test_rewrite.options(sys.argv[2], edit))
+    decisions = tools.decide_all(sys.argv[1], improved)
+    decisions[0] = failed(decisions[0].ref)
+    rewrite_shard(sys.argv[1], decisions, tools.options(sys.argv[2], edit))
 """)
 
 

@@ -16,7 +16,8 @@ from avagent.core.errors import FailureReason, MediaError
 from avagent.core.state import Outcome
 from avagent.io import storage
 from avagent.io.rewrite import RewriteOptions, rewrite_shard
-from avagent.io.webdataset import BadSample, LoadedClip, read_shard
+from avagent.io.samples import BadSample, LoadedClip
+from avagent.io.webdataset import read_shard
 
 STEMS = st.sampled_from(["a", "b", "x/a", "c" * 120, "é"])
 SUFFIXES = st.sampled_from(["mp4", "MP4", "json", "avagent.json", "error.json", "seg.png", "quarantine"])

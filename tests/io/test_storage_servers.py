@@ -16,8 +16,9 @@ from test_commit import refine
 
 from avagent.io import storage
 from avagent.io.commit import claim_output, finalize, is_complete
+from avagent.io.samples import LoadedClip
 from avagent.io.shards import list_shards
-from avagent.io.webdataset import LoadedClip, read_clip, read_shard
+from avagent.io.webdataset import read_clip, read_shard
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 

@@ -17,19 +17,9 @@ from avagent.core.clip import content_hash
 from avagent.core.errors import FailureReason, ShardError, Stage
 from avagent.core.state import Outcome
 from avagent.io import storage
+from avagent.io.samples import BadSample, LoadedClip, Loose, Sample, safe_key, split_name
 from avagent.io.tar_reader import ShardLimits
-from avagent.io.webdataset import (
-    BadSample,
-    LoadedClip,
-    Loose,
-    Sample,
-    inspect_shard,
-    iter_samples,
-    read_clip,
-    read_shard,
-    safe_key,
-    split_name,
-)
+from avagent.io.webdataset import inspect_shard, iter_samples, read_clip, read_shard
 
 FILES = [
     ("x/a.mp4", b"video" * 300),

@@ -17,10 +17,11 @@ from avagent.core.errors import AVAgentError, ClipError, Failure, FailureReason,
 from avagent.core.state import ClipDecision, Outcome
 from avagent.io import storage
 from avagent.io.records import ERROR_SUFFIX, Provenance, clip_record, error_name, error_record, record_name
+from avagent.io.samples import BadSample, Loose, Sample, safe_key, split_name
 from avagent.io.storage import AtomicFile, Written
 from avagent.io.tar_reader import DEFAULT_LIMITS, Entry, ShardLimits
 from avagent.io.tar_writer import TarWriter
-from avagent.io.webdataset import BadSample, Loose, Sample, iter_samples, safe_key, split_name
+from avagent.io.webdataset import iter_samples
 
 ERRORS_FOLDER = "_errors"
 QUARANTINE_SUFFIX = "quarantine"

@@ -10,25 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from avagent.core.clip import Clip, ClipRef, Member, content_hash
-from avagent.core.errors import Failure, FailureReason, ShardError
-from avagent.core.state import ClipDecision, Outcome
+from avagent.core.clip import Clip, ClipRef, content_hash
+from avagent.core.errors import FailureReason, ShardError
 from avagent.io import storage
-from avagent.io.tar_reader import (
-    DEFAULT_LIMITS,
-    Defect,
-    Entry,
-    ShardLimits,
-    read_entries,
-    unsafe_name,
-)
+from avagent.io.samples import BadSample, LoadedClip, Loose, Sample, ShardItem, shard_stem, split_member
+from avagent.io.tar_reader import DEFAULT_LIMITS, Defect, Entry, ShardLimits, read_entries
 
-_META = re.compile(r"__[^/]*__($|/)")
 _UNCOPYABLE = (
     FailureReason.UNSAFE_MEMBER,
     FailureReason.TRUNCATED_SHARD,
@@ -37,106 +28,6 @@ _UNCOPYABLE = (
     FailureReason.DUPLICATE_MEMBER,
 )
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedClip:
-    """A good sample: its reference and its members."""
-
-    ref: ClipRef
-    clip: Clip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BadSample:
-    """A sample that cannot be worked on.
-
-    Attributes:
-        key: as far as it is known; the shard's stem if the shard itself is unreadable.
-        shard: URL.
-        index: position among all samples of the shard, good or bad.
-        offset, length: its bytes in the shard.
-        copyable: whether these bytes are whole tar entries with harmless names under a key of their own, so that they
-            can be copied into another shard as they are.
-        failure: why.
-        unique: whether no earlier sample of the shard has this key.
-    """
-
-    key: str
-    shard: str
-    index: int
-    offset: int
-    length: int
-    copyable: bool
-    failure: Failure
-    unique: bool = True
-
-    @property
-    def ref(self) -> ClipRef:
-        """A reference without content hash, for the record."""
-        return ClipRef(
-            key=self.key, shard=self.shard, offset=self.offset, length=self.length, content_sha256="", index=self.index
-        )
-
-    def decision(self) -> ClipDecision:
-        """Its way ends here."""
-        return ClipDecision(ref=self.ref, outcome=Outcome.FAILED, reason=str(self.failure.reason), failure=self.failure)
-
-
-ShardItem = LoadedClip | BadSample
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """The entries of one good sample, in order; entries without a key in between are among them."""
-
-    key: str
-    index: int
-    offset: int
-    length: int
-    entries: tuple[Entry, ...]
-
-    def clip(self) -> Clip:
-        """Its members."""
-        members: list[Member] = []
-        for entry in self.entries:
-            parts = split_name(entry.name)
-            if parts is not None and entry.data is not None and not _META.match(entry.name):
-                members.append(Member(name=entry.name, suffix=parts[1], data=entry.data))
-        return Clip(key=self.key, members=tuple(members))
-
-    def ref(self, shard: str, clip: Clip) -> ClipRef:
-        """Its reference."""
-        return ClipRef(
-            key=self.key,
-            shard=shard,
-            offset=self.offset,
-            length=self.length,
-            content_sha256=content_hash(clip.members),
-            index=self.index,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loose:
-    """An entry between samples that belongs to none."""
-
-    entry: Entry
-
-
-def split_name(name: str) -> tuple[str, str] | None:
-    """(key, suffix in lower case) of a member's name; None if it has no key."""
-    folder, slash, base = name.rpartition("/")
-    stem, dot, suffix = base.partition(".")
-    if not stem or not dot:
-        return None
-    return folder + slash + stem, suffix.lower()
-
-
-def shard_stem(shard: str) -> str:
-    """The file name of a shard up to its first dot."""
-    name = storage.basename(shard)
-    return name.split(".", 1)[0] or name
 
 
 @dataclass(slots=True)
@@ -166,7 +57,7 @@ class _Grouper:
         self._gap_bytes = 0
 
     def add(self, entry: Entry) -> Iterator[Sample | BadSample | Loose]:
-        parts = None if entry.directory or _META.match(entry.name) else split_name(entry.name)
+        parts = None if entry.directory else split_member(entry.name)
         if parts is None and entry.defect is None:
             if self._group is None:
                 yield Loose(entry=entry)
@@ -398,10 +289,3 @@ def inspect_shard(shard: str, limits: ShardLimits = DEFAULT_LIMITS, *, keys: int
         first_keys=tuple(first),
         loose=tuple(loose),
     )
-
-
-def safe_key(ref: ClipRef, *, unique: bool = True) -> str:
-    """The clip's key, or, where it is not unique or not to be trusted, one made of the shard's name and the index."""
-    if unique and unsafe_name(ref.key) is None and split_name(ref.key + ".x") == (ref.key, "x"):
-        return ref.key
-    return f"{shard_stem(ref.shard)}-sample-{ref.index:06d}"
