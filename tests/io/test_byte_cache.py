@@ -145,3 +145,14 @@ def test_passing_errors_are_not_kept() -> None:
 def test_bound_must_be_positive() -> None:
     with pytest.raises(ParameterError, match="max_bytes must be positive, got 0"):
         ByteCache(0)
+
+
+def test_what_is_not_wanted_any_more_can_be_dropped() -> None:
+    cache: ByteCache[tuple[str, int]] = ByteCache(100_000)
+    for number in range(4):
+        cache.put(("ab"[number % 2], number), number, 100)
+    cache.discard(lambda key: key[0] == "a")
+    assert [key in cache for key in (("a", 0), ("b", 1), ("a", 2), ("b", 3))] == [False, True, False, True]
+    assert cache.stats.entries == 2
+    assert cache.stats.bytes == 2 * (100 + ENTRY_BYTES)
+    assert cache.stats.evictions == 0

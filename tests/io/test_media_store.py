@@ -243,6 +243,20 @@ class TestCache:
             assert small.view(ref).facts() == large.view(ref).facts()
         assert shard.reads == small.stats.reads > 0
 
+    def test_a_discarded_clip_is_read_again_and_takes_no_room(self) -> None:
+        ref, clip = sample(mp4=CLIP)
+        shard = Shard((ref, clip))
+        store = MediaStore(1 << 30, shard)
+        store.put(ref, clip)
+        before = store.view(ref, (Volume(),)).audio()
+        store.discard(ref)
+        assert store.stats.entries == 0
+        after = store.view(ref, (Volume(),)).audio()
+        assert before is not None
+        assert after is not None
+        assert np.array_equal(before.samples, after.samples)
+        assert shard.reads == 1
+
     def test_clip_that_changed_in_its_shard(self) -> None:
         ref, _ = sample(mp4=CLIP)
         _, other = sample(mp4=MANY_KEYFRAMES)

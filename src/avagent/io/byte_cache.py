@@ -82,6 +82,12 @@ class ByteCache(Generic[K]):
         with self._lock:
             self._keep(key, value, nbytes)
 
+    def discard(self, unwanted: Callable[[K], bool]) -> None:
+        """Drop the values whose keys are unwanted; not counted as evictions."""
+        with self._lock:
+            for key in [key for key in self._entries if unwanted(key)]:
+                self._bytes -= self._entries.pop(key).nbytes
+
     def __contains__(self, key: K) -> bool:
         """Whether a value is held (or an error); does not count as a use."""
         with self._lock:

@@ -125,6 +125,10 @@ class MediaStore:
         """Keep a clip's bytes, as its shard is streamed."""
         self._cache.put((ref.content_sha256, "clip", ()), clip, clip.nbytes)
 
+    def discard(self, ref: ClipRef) -> None:
+        """Drop all that is held of a clip whose way through the pipeline has ended."""
+        self._cache.discard(lambda key: key[0] == ref.content_sha256)
+
     def view(self, ref: ClipRef, actions: Sequence[Action] = ()) -> StoredView:
         """The clip's media, its sound edited by these actions in order."""
         return StoredView(self, ref, tuple(actions))

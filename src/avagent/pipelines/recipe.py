@@ -50,7 +50,7 @@ class OutputSection(_Section):
 class WorkerSection(_Section):
     """What a worker may use; no decision depends on it."""
 
-    cache_mib: int = Field(default=512, ge=16, description="media held in memory, per process")
+    cache_mib: int = Field(default=256, ge=16, description="media held in memory, per process")
     max_batch: int = Field(default=1, ge=1, description="clips per model batch at most")
 
 

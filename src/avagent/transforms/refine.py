@@ -128,20 +128,20 @@ def _edit(state: ClipState, store: StoreConfig) -> ClipState:
         return edit_clip(state, media)
 
 
-def _decide(state: ClipState, policy: Policy, progress: str | None) -> Iterator[ClipDecision | TaggedOutput]:
-    closed = close_round(state, policy)
-    decision = conclude(closed, policy)
+def _decide(state: ClipState, loop: Loop) -> Iterator[ClipDecision | TaggedOutput]:
+    closed = close_round(state, loop.policy)
+    decision = conclude(closed, loop.policy)
     if decision is None:
         yield TaggedOutput(RETRY, closed)
         return
     count_decision(decision)
-    report_progress(progress, decision.outcome, decision.ref.length)
+    process_store(loop.store).discard(decision.ref)
+    report_progress(loop.progress, decision.outcome, decision.ref.length)
     yield decision
 
 
 def _decided(states: PCollection[ClipState], loop: Loop) -> dict[str, PCollection[Any]]:
-    decide = beam.FlatMap(_decide, policy=loop.policy, progress=loop.progress)
-    outputs: Any = states | "Decide" >> decide.with_outputs(RETRY, main=DONE)
+    outputs: Any = states | "Decide" >> beam.FlatMap(_decide, loop=loop).with_outputs(RETRY, main=DONE)
     return {DONE: outputs[DONE], RETRY: outputs[RETRY]}
 
 

@@ -21,7 +21,7 @@ class StoreConfig:
         run: distinguishes runs in one process, so that a test or notebook never sees another run's media.
     """
 
-    max_bytes: int = 512 << 20
+    max_bytes: int = 256 << 20
     run: str = ""
 
 
