@@ -127,6 +127,14 @@ def scenes(media: Path = MEDIA) -> Iterator[Scene]:
         yield Scene(key=f"film/{start}", kind="film", picture=film, sound=film, start=start, seconds=3.0)
 
 
+def recordings(media: Path = MEDIA) -> Iterator[ArrayView]:
+    """Every recording as it comes, without a picture: stamps, speech, the film."""
+    sounds = [sound for _, _, sound in stamps(media)]
+    for sound in (*sounds, *sorted((media / "speech").iterdir()), media / "video" / "bigbuckbunny.mp4"):
+        nothing = Picture(Frames(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0)), None, 0.0)
+        yield ArrayView(key=sound.relative_to(media).as_posix(), sound=decode_sound(sound), picture=nothing)
+
+
 def load(scene: Scene, media: Path = MEDIA) -> ArrayView:
     """The clean clip."""
     clean = render(scene, media)

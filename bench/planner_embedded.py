@@ -18,14 +18,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from _array_clips import ArrayView, load, scenes
+from _array_clips import ArrayView, load, recordings, scenes
 
 from avagent.core.actions import EXTENDED_ACTIONS, Action, action_to_dict
 from avagent.core.captions import Captions
 from avagent.core.decide import Accept, Policy, Retry, base_actions, choose_plan, decide, record_exhausted, record_round
 from avagent.core.errors import ClipError
 from avagent.core.facts import Facts
-from avagent.core.history import History
+from avagent.core.history import Base, History
 from avagent.core.plan import Plan
 from avagent.core.ports import PlanRequest, Scorer
 from avagent.core.scores import Scores
@@ -90,6 +90,25 @@ class Trial:
     rounds: int
     facts: Facts
     tried: tuple[tuple[tuple[str, ...], tuple[float | None, float | None]], ...] = ()
+
+
+def false_alarms() -> str:
+    """On recordings as they come: which are taken for faulty, and why."""
+    planner, lines, count = build_planner("embedded"), [], 0
+    for view in recordings():
+        count += 1
+        request = PlanRequest(
+            key=view.key,
+            captions=caption(view),
+            facts=view.facts(),
+            history=History(original=Scores(alignment=0.5, synchronization=None)),
+            base=Base.ORIGINAL,
+            allowed=EXTENDED_ACTIONS,
+        )
+        candidates = planner.plan([request])[0]
+        if not isinstance(candidates, ClipError) and candidates:
+            lines.append(f"- {view.key}: {candidates[0].rationale}")
+    return "\n".join([f"Recordings as they come: {count}; planned for {len(lines)}:", *lines]) + "\n"
 
 
 def refine(view: ArrayView, scorer: Scorer, policy: Policy) -> tuple[History, tuple[Plan, ...]]:
@@ -232,7 +251,7 @@ def main() -> None:
         clean = load(scene)
         trials += [trial(clean, name, scorer, policy) for name in (None, *names)]
     options.output.mkdir(parents=True, exist_ok=True)
-    text = table(trials)
+    text = f"{table(trials)}\n{false_alarms()}"
     print(text)
     (options.output / "planner_embedded.md").write_text(text, "utf-8")
     rows = [

@@ -90,7 +90,7 @@ FAULTY = {
     "noise": replace(CLEAN, snr=Estimate(10.0, 1.0)),
     "hum": replace(CLEAN, hum=Estimate(50.0, 1.0), hum_level=-15.0),
     "dropouts": replace(CLEAN, gap_count=1, gap_seconds=0.02, longest_gap=0.02),
-    "clipping": replace(CLEAN, clipping=0.001),
+    "clipping": replace(CLEAN, clipping=0.003),
     "quiet": replace(CLEAN, loudness=-43.0, true_peak=-26.0),
     "loud": replace(CLEAN, loudness=-4.0, true_peak=5.0),
 }

@@ -62,7 +62,7 @@ def dropout_factor(count: int, seconds: float, duration: float) -> float:
 
 def clipping_factor(share: float) -> float:
     """From 1 without clipped samples to 0.2 where a fifth of them is clipped."""
-    return _between(share, (0.0, 0.0005, 0.005, 0.05, 0.2), (1.0, 0.84, 0.7, 0.4, 0.2))
+    return _between(share, (0.0, 0.002, 0.01, 0.05, 0.2), (1.0, 0.84, 0.7, 0.4, 0.2))
 
 
 def quiet_factor(loudness: float | None, peak: float | None) -> float:
