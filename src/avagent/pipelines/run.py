@@ -94,9 +94,14 @@ def limit_tasks(inputs: Sequence[InputShard], limit: int | None) -> list[ShardTa
 
 
 def _count_clips(shard: InputShard, most: int) -> int:
-    if shard.nbytes is None:
-        return 1
-    return sum(1 for _ in islice((s for s in iter_samples(shard.url) if not isinstance(s, Loose)), most))
+    """Samples of a shard up to a bound; what cannot be read counts as one, as it does where the shard is read."""
+    found = 0
+    try:
+        for _ in islice((s for s in iter_samples(shard.url) if not isinstance(s, Loose)), most):
+            found += 1
+    except OSError:
+        return min(found + 1, most)
+    return found
 
 
 def decide_phase(session: Session, tasks: Sequence[ShardTask], inputs: Sequence[InputShard]) -> None:
