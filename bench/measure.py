@@ -4,6 +4,10 @@
 
 Real recordings (speech; sounds of animals, instruments, machines) get known faults from `avagent.dsp.faults`; each
 table gives the error of what `avagent.dsp.measure` says of them. Writes `bench/results/measure.md` and `.json`.
+
+The limits in the detectors were placed on recordings that overlap with these. On 70 Czech recordings that took no part
+(the game Fish Fillets), the mean error of the SNR was 0.4 to 1.4 dB (worst 3.0) at 0 to 20 dB of white, pink and brown
+noise; dropouts 0.99 / 1.00 precision / recall, behind AAC 0.99 / 0.94; hum at 10 dB always found, within 0.02 Hz.
 """
 
 from __future__ import annotations
@@ -256,11 +260,13 @@ def loudness_table(speech: Sounds, sounds: Sounds) -> Table:
     for sound in {**speech, **sounds}.values():
         ours = gated_loudness(sound)
         if ours is not None and sound.duration >= 0.4 and sound.rate >= 8000:
-            loudness.append(ours - Meter(sound.rate).integrated_loudness(sound.samples.T.astype(np.float64)))
+            loudness.append(
+                ours - Meter(sound.rate, filter_class="DeMan").integrated_loudness(sound.samples.T.astype(np.float64))
+            )
         measured, reference = measure(sound).true_peak, true_peak_dbtp(sound)
         peaks.append((measured or 0.0) - (reference or 0.0))
     rows: list[Row] = [
-        {"what": "loudness", "reference": "pyloudnorm", "recordings": len(loudness), **spread(loudness, "dB")},
+        {"what": "loudness", "reference": "pyloudnorm (De Man)", "recordings": len(loudness), **spread(loudness, "dB")},
         {"what": "true peak", "reference": "all oversampled", "recordings": len(peaks), **spread(peaks, "dB")},
     ]
     return Table("Loudness and true peak", "BS.1770-4", rows)

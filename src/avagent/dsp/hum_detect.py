@@ -84,7 +84,7 @@ def detect_hum(waveform: Waveform) -> Hum | None:
     constancy = np.array([c for _, c in lines])
     powers = np.array([p for p, _ in lines])
     keep = constancy > 0.35
-    total = float(np.mean(np.square(waveform.samples, dtype=np.float64)))
+    total = float(np.vdot(waveform.samples, waveform.samples)) / waveform.samples.size
     if not keep.any() or total <= 0.0:
         return None
     level = 10.0 * float(np.log10(powers[keep].sum() / total + 1e-12))

@@ -45,7 +45,7 @@ def measure(waveform: Waveform, *, motion: Motion | None = None, streams: Stream
     if streams is not None and streams.has_video and streams.video_duration is not None:
         mismatch = waveform.duration - streams.video_duration
     base = Facts(duration=waveform.duration, rate=waveform.rate, channels=waveform.channels, duration_mismatch=mismatch)
-    peak = float(np.max(np.abs(waveform.samples), initial=0.0))
+    peak = max(float(waveform.samples.max(initial=0.0)), -float(waveform.samples.min(initial=0.0)))
     if peak < _MUTED_PEAK:
         return replace(base, muted=True, true_peak=_true_peak(waveform))
     gaps = find_gaps(waveform)
