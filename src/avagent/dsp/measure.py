@@ -41,10 +41,12 @@ def measure(waveform: Waveform, *, motion: Motion | None = None, streams: Stream
         ParameterError: NaN or infinite samples.
     """
     _refuse_non_finite(waveform)
-    mismatch = None
-    if streams is not None and streams.has_video and streams.video_duration is not None:
-        mismatch = waveform.duration - streams.video_duration
-    base = Facts(duration=waveform.duration, rate=waveform.rate, channels=waveform.channels, duration_mismatch=mismatch)
+    base = Facts(
+        duration=waveform.duration,
+        rate=waveform.rate,
+        channels=waveform.channels,
+        duration_mismatch=_mismatch(waveform, streams),
+    )
     peak = max(float(waveform.samples.max(initial=0.0)), -float(waveform.samples.min(initial=0.0)))
     if peak < _MUTED_PEAK:
         return replace(base, muted=True, true_peak=_true_peak(waveform))
@@ -119,6 +121,12 @@ def _outside(gaps: tuple[Gap, ...], spectra: Spectrogram, rate: int) -> npt.NDAr
     for gap in gaps:
         kept &= (spectra.times + half <= gap.start / rate) | (spectra.times - half >= gap.stop / rate)
     return kept
+
+
+def _mismatch(waveform: Waveform, streams: StreamInfo | None) -> float | None:
+    if streams is None or not streams.has_video or streams.video_duration is None:
+        return None
+    return waveform.duration - streams.video_duration
 
 
 def _lag(waveform: Waveform, motion: Motion | None) -> Estimate | None:
