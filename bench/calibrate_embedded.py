@@ -7,7 +7,8 @@ mismatched ones. Synchronization: the same stamps as moving pictures (`examples/
 by 80 to 600 ms. The noise of both: how much they change where nothing does that they are about. For both: dither at
 -80 dBFS, a gain of -1 dB, 10 ms more silence at the head, a generation of AAC at 128 kbit/s a channel. For alignment,
 which is not about time, also the sound moved by 100 ms; for synchronization, which is about nothing else, also a noise
-filter. The 95th percentile is the suggested `min_gain`. Without `--write` only the table is made.
+filter, and added noise and hum. The 95th percentile is the suggested `min_gain`. Without `--write` only the table is
+made.
 """
 
 from __future__ import annotations
@@ -22,17 +23,18 @@ from pathlib import Path
 import numpy as np
 from _array_clips import MEDIA, NOT_ITS_OWN_SOUND, ArrayView, decode_sound, load, scenes, stamps
 
-from avagent.core.actions import Action, Shift, WienerFilter
+from avagent.core.actions import Shift, WienerFilter
 from avagent.core.calibration import Calibration, logistic_knots, roc_auc
 from avagent.core.media import FloatArray, Motion, Waveform
 from avagent.dsp.edit import DspEditor
-from avagent.dsp.faults import Lag, inject
+from avagent.dsp.faults import HumFault, Lag, Noise, inject
 from avagent.io.container import decode_audio, encode_audio
 from avagent.models.embedded.alignment import alignment, similarity
 from avagent.models.embedded.labels import LabelTable, make_table
 from avagent.models.embedded.minilm import SentenceEncoder
 from avagent.models.embedded.purity import purity
 from avagent.models.embedded.runtime import process_tagger
+from avagent.models.embedded.scorer import load_calibration
 from avagent.models.embedded.synchronization import synchronization
 from avagent.models.embedded.yamnet import read_labels
 
@@ -57,8 +59,8 @@ def fingerprint(paths: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def variants(sound: Waveform, edit: Action) -> Iterator[Waveform]:
-    """The same to the ear, and after an edit that should not matter to a score."""
+def inaudible(sound: Waveform) -> Iterator[Waveform]:
+    """The same to the ear."""
     noise = np.random.default_rng(0).standard_normal(sound.samples.shape) * 10 ** (DITHER_DBFS / 20)
     yield Waveform((sound.samples + noise).astype(np.float32), sound.rate)
     yield Waveform((sound.samples * 10 ** (-1 / 20)).astype(np.float32), sound.rate)
@@ -66,7 +68,13 @@ def variants(sound: Waveform, edit: Action) -> Iterator[Waveform]:
     coded = decode_audio(encode_audio(sound, "m4a", None))
     if coded is not None:
         yield coded
-    yield DspEditor().edit(sound, [edit])
+
+
+def same_timing(sound: Waveform) -> Iterator[Waveform]:
+    """Heard to be different, but not in its timing."""
+    yield DspEditor().edit(sound, [WienerFilter()])
+    yield inject(Noise(snr_db=20.0, colour="pink"), sound, seed=1).waveform
+    yield inject(HumFault(snr_db=10.0), sound, seed=1).waveform
 
 
 def calibrate_alignment(table: LabelTable) -> Calibration:
@@ -110,7 +118,8 @@ def _alignment_changes(clip: ArrayView, table: LabelTable, fitted: Calibration) 
         return alignment(_present(tagger.heard(view)), seen, purity(view.facts()), table, fitted)
 
     before = score(clip.sound)
-    for sound in variants(clip.sound, Shift(milliseconds=-100.0)):
+    moved = DspEditor().edit(clip.sound, [Shift(milliseconds=-100.0)])
+    for sound in (*inaudible(clip.sound), moved):
         yield score(sound) - before
 
 
@@ -132,9 +141,8 @@ def calibrate_synchronization() -> Calibration:
         for lag in LAGS_MS:
             late = _timing(clip, inject(Lag(milliseconds=lag), clip.sound, seed=0).waveform)
             moved += [] if late is None else [late]
-        raw_changes += [
-            (before, after) for s in variants(clip.sound, WienerFilter()) if (after := _timing(clip, s)) is not None
-        ]
+        changed = (*inaudible(clip.sound), *same_timing(clip.sound))
+        raw_changes += [(before, after) for s in changed if (after := _timing(clip, s)) is not None]
     raw, value = logistic_knots(in_time, moved)
     fitted = Calibration(
         name="synchronization",
@@ -180,9 +188,13 @@ def main() -> None:
     """Measure; with `--write`, replace the data that ships."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help=f"replace the files in {DATA}")
+    parser.add_argument("--only", choices=("alignment", "synchronization"), help="leave the other one as it is")
     options = parser.parse_args()
     table = make_table(SentenceEncoder().embed, read_labels())
-    calibrations = [calibrate_alignment(table), calibrate_synchronization()]
+    calibrations = [
+        calibrate_alignment(table) if options.only != "synchronization" else load_calibration("alignment"),
+        calibrate_synchronization() if options.only != "alignment" else load_calibration("synchronization"),
+    ]
     text = table_of(calibrations)
     print(text)
     RESULTS.mkdir(parents=True, exist_ok=True)
