@@ -14,7 +14,8 @@ from avagent.dsp.bs1770 import gated_loudness
 from avagent.dsp.clipping import clipping_ratio
 from avagent.dsp.coded_dropouts import find_coded_dropouts
 from avagent.dsp.dropouts import Gap, find_dropouts
-from avagent.dsp.hum_detect import detect_hum
+from avagent.dsp.hum import subtract_lines
+from avagent.dsp.hum_detect import Hum, detect_hum
 from avagent.dsp.lag import lag_profile
 from avagent.dsp.onset import onset_strength
 from avagent.dsp.pitch_track import pitch_track
@@ -23,6 +24,7 @@ from avagent.dsp.snr import noise_floor
 from avagent.dsp.spectrum import Spectrogram, bandwidth_hz, spectrogram
 
 _BLOCK, _MARGIN = 1024, 256
+_SURE = 0.5
 _K_WEIGHTED_RATE = 4000
 """Below it the shelf of BS.1770 at 1682 Hz lies outside the band."""
 _NEAR_PEAK = 10.0 ** (-4.0 / 20.0)
@@ -70,7 +72,7 @@ def measure(waveform: Waveform, *, motion: Motion | None = None, streams: Stream
         clipping=clipping_ratio(waveform),
         bandwidth=None if spectra is None else bandwidth_hz(spectra),
         pitch=pitch_track(waveform).median(),
-        lag=_lag(waveform, motion),
+        lag=_lag(waveform, motion, hum),
     )
 
 
@@ -129,9 +131,12 @@ def _mismatch(waveform: Waveform, streams: StreamInfo | None) -> float | None:
     return waveform.duration - streams.video_duration
 
 
-def _lag(waveform: Waveform, motion: Motion | None) -> Estimate | None:
+def _lag(waveform: Waveform, motion: Motion | None, hum: Hum | None) -> Estimate | None:
     if motion is None:
         return None
+    if hum is not None and hum.confidence > _SURE:
+        # Notes that beat with the hum would pass for onsets.
+        waveform = Waveform(subtract_lines(waveform, hum), waveform.rate)
     onset, rate = onset_strength(waveform)
     found = lag_profile(onset, rate, motion)
     return None if found is None else Estimate(found.best_lag_ms, found.confidence)
