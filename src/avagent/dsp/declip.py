@@ -12,8 +12,10 @@ from avagent.dsp.autoregression import prediction_filter
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-_FLAT = 1e-3
+_FLAT = 2e-4
 """Samples within this share of the highest level may be clipped."""
+_EDGE = 10.0 * _FLAT
+"""Beside a clipped run the sound falls by more than that; a rounded crest falls less."""
 _RUN = 3
 _LEAST_LEVEL = 0.05
 _FRAME_S = 0.064
@@ -21,6 +23,7 @@ _ORDER_S = 0.003
 _MOST_UNKNOWN = 0.5
 _ROUNDS = 3
 _HEADROOM = 4.0
+_RIDGE = 1e-6
 
 
 def clipped_mask(channel: FloatArray) -> Mask:
@@ -34,8 +37,9 @@ def clipped_mask(channel: FloatArray) -> Mask:
         high = signed >= top * (1.0 - _FLAT)
         edges = np.flatnonzero(np.diff(np.concatenate([[0], high.astype(np.int8), [0]])))
         starts, stops = edges[::2], edges[1::2]
-        long = stops - starts >= _RUN
-        # One rounded crest is no clipping: the level has to be reached again and again.
+        before, after = signed[np.maximum(starts - 1, 0)], signed[np.minimum(stops, channel.size - 1)]
+        long = (stops - starts >= _RUN) & (top - 0.5 * (before + after) > _EDGE * top)
+        # The level has to be reached again and again.
         if np.count_nonzero(long) < 2 * _RUN:
             continue
         for start, stop in zip(starts[long].tolist(), stops[long].tolist(), strict=True):
@@ -94,6 +98,8 @@ def _interpolate(part: Array, unknown: npt.NDArray[np.intp], coefficients: Array
     known[unknown] = 0.0
     right = np.convolve(known, full, "same")[unknown]
     matrix = correlation[np.abs(unknown[:, None] - unknown[None, :])]
+    # Sound without any noise is predicted perfectly: keep the matrix well conditioned.
+    matrix[np.diag_indices_from(matrix)] *= 1.0 + _RIDGE
     try:
         return np.asarray(solve(matrix, -right, assume_a="pos"))
     except LinAlgError:

@@ -52,11 +52,12 @@ class Stft:
 
     def analyse(self, samples: FloatArray) -> Spectrum:
         """complex64 [channels, frames, bins] of float32 [channels, samples]; frame i ends at sample (i + 1) hops."""
-        channels, length = samples.shape
+        length = samples.shape[1]
         lead = self.frame - self.hop
         count = -(-length // self.hop) + OVERLAP - 1
-        padded = np.zeros((channels, (count + OVERLAP - 1) * self.hop), np.float32)
-        padded[:, lead : lead + length] = samples
+        # Mirrored ends: frames there are as loud as the rest, so a gain that depends on their power is no fade.
+        trail = (count + OVERLAP - 1) * self.hop - lead - length
+        padded = np.pad(samples, ((0, 0), (lead, trail)), mode="symmetric")
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.frame, axis=1)[:, :: self.hop]
         return _rfft(frames * self.window())
 

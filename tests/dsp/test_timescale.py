@@ -1,0 +1,111 @@
+"""Speed and pitch: exact lengths, kept frequencies, kept places."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from avagent.core.actions import Pitch, Speed
+from avagent.core.media import FloatArray, Waveform
+from avagent.dsp.edit import apply
+from avagent.dsp.timescale import PitchReport, SpeedReport
+
+from .sounds import strongest_hz, syllables, tone, waveform, white
+
+FACTORS = (0.5, 0.8, 24 / 25, 1.001, 1.25, 2.0)
+
+
+def cents(got: float, wanted: float) -> float:
+    return abs(1200.0 * float(np.log2(got / wanted)))
+
+
+@given(
+    length=st.integers(0, 4_000),
+    factor=st.floats(0.5, 2.0),
+    mode=st.sampled_from(["stretch", "resample"]),
+    channels=st.integers(1, 2),
+)
+@settings(max_examples=40)
+def test_speed_gives_exactly_the_length_it_promises(length: int, factor: float, mode: str, channels: int) -> None:
+    action = Speed(factor=factor, mode=mode)  # pyright: ignore[reportArgumentType]
+    edited = apply(action, Waveform(np.full((channels, length), 0.1, np.float32), 16_000))
+    assert edited.waveform.samples.shape == (channels, round(length / factor))
+    assert isinstance(edited.report, SpeedReport)
+    assert (edited.report.samples_before, edited.report.samples_after) == (length, round(length / factor))
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+def test_stretch_keeps_the_pitch(factor: float, rate: int) -> None:
+    out = apply(Speed(factor=factor), waveform(tone(rate, 3.0, 220.0), rate)).waveform.samples[0]
+    assert cents(strongest_hz(out, rate), 220.0) <= 2.0
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_resample_lets_the_pitch_follow(factor: float) -> None:
+    out = apply(Speed(factor=factor, mode="resample"), waveform(tone(16_000, 3.0, 220.0), 16_000)).waveform.samples[0]
+    assert cents(strongest_hz(out, 16_000), 220.0 * factor) <= 0.5
+
+
+@pytest.mark.parametrize("semitones", [-12.0, -4.0, -0.5, 0.5, 3.0, 12.0])
+def test_pitch_moves_by_the_interval_and_keeps_the_length(semitones: float) -> None:
+    source = waveform(tone(16_000, 3.0, 330.0), 16_000)
+    edited = apply(Pitch(semitones=semitones), source)
+    assert edited.waveform.length == source.length
+    assert isinstance(edited.report, PitchReport)
+    assert edited.report.ratio == pytest.approx(2.0 ** (semitones / 12.0))
+    assert cents(strongest_hz(edited.waveform.samples[0], 16_000), 330.0 * 2.0 ** (semitones / 12.0)) <= 2.0
+
+
+def centre_of_energy(samples: FloatArray, around: int, reach: int) -> float:
+    low = max(0, around - reach)
+    part = np.square(samples[low : around + reach], dtype=np.float64)
+    return low + float(np.arange(part.size) @ part) / float(part.sum())
+
+
+@pytest.mark.parametrize("action", [Speed(factor=0.8), Speed(factor=1.25), Speed(factor=1.25, mode="resample")])
+def test_sounds_stay_where_they_belong(action: Speed) -> None:
+    rate = 16_000
+    clicks = np.zeros((1, 4 * rate), np.float32)
+    for place in range(8_000, 60_000, 8_000):
+        clicks[0, place : place + 40] = np.hanning(40)
+    out = apply(action, Waveform(clicks, rate)).waveform.samples[0]
+    for place in range(8_000, 60_000, 8_000):
+        wanted = (place + 19.5) / action.factor
+        assert abs(centre_of_energy(out, round(wanted), 1_000) - wanted) <= 0.001 * rate
+
+
+def test_pitch_does_not_delay() -> None:
+    rate = 16_000
+    clicks = np.zeros((1, 2 * rate), np.float32)
+    clicks[0, 16_000:16_040] = np.hanning(40)
+    for semitones in (-5.0, 5.0):
+        out = apply(Pitch(semitones=semitones), Waveform(clicks, rate)).waveform.samples[0]
+        assert abs(centre_of_energy(out, 16_020, 1_000) - 16_019.5) <= 0.001 * rate
+
+
+def test_chords_get_a_longer_block_than_speech() -> None:
+    rate = 16_000
+    chord = tone(rate, 3.0, 220.0) + tone(rate, 3.0, 277.2) + tone(rate, 3.0, 329.6)
+    of_chord = apply(Speed(factor=1.1), waveform(chord, rate)).report
+    of_speech = apply(Speed(factor=1.1), waveform(syllables(rate, 3.0), rate)).report
+    assert isinstance(of_chord, SpeedReport)
+    assert isinstance(of_speech, SpeedReport)
+    assert of_chord.block_s is not None
+    assert of_speech.block_s is not None
+    assert of_chord.block_s > of_speech.block_s
+
+
+@pytest.mark.parametrize("action", [Speed(factor=1.1), Speed(factor=1.1, mode="resample"), Pitch(semitones=2.0)])
+def test_both_channels_of_a_panned_sound_stay_in_proportion(action: Speed | Pitch) -> None:
+    mono = syllables(16_000, 1.0) + white(16_000, 1.0, 0.01)
+    out = apply(action, waveform(np.concatenate([mono, 0.5 * mono]), 16_000)).waveform.samples
+    np.testing.assert_allclose(out[1], 0.5 * out[0], atol=2e-4)
+
+
+def test_no_change_is_no_change() -> None:
+    source = waveform(syllables(16_000, 0.3), 16_000)
+    assert apply(Speed(factor=1.0), source).waveform is source
+    assert apply(Pitch(semitones=0.0), source).waveform is source
