@@ -127,7 +127,7 @@ def _level(facts: Facts) -> Iterator[CoordinationFinding]:
     if clipped:
         yield CoordinationFinding(
             f"{100 * facts.clipping:.2f}% of the samples are clipped",
-            (Volume(target_lufs=target, declip=True), Volume(target_lufs=TARGET_LUFS, declip=True)),
+            (Volume(target_lufs=target, declip=True),),
         )
     if loudness is None or facts.true_peak is None:
         return
