@@ -81,8 +81,8 @@ def _tables(gains: Scores, perceived: Scores, harm: Scores) -> list[Table]:
     noises = [*NOISES, "content+white", "content+pink"]
     improvement = Table(
         "Noise filters: SI-SDR improvement in dB",
-        "Mean (median) over clips and 0, 5 and 10 dB input, 16 kHz, blind. Speech under noise; `swelling` is pink noise"
-        " that rises by 23 dB over the clip; `content` at 5 dB is animals, vehicles and other sounds instead of speech.",
+        "Mean (median) over clips and 0, 5 and 10 dB input, 16 kHz, blind. Speech; `swelling` is pink noise"
+        " that rises by 23 dB over the clip; `content` at 5 dB is animals, vehicles and the like, not speech.",
         noises,
     )
     damage = Table(

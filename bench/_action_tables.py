@@ -88,7 +88,7 @@ def write(folder: Path, environment: dict[str, str], goals: Sequence[Goal], tabl
         "goals": [asdict(goal) for goal in goals],
         "tables": [asdict(table) for table in tables],
     }
-    (folder / "actions.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    (folder / "actions.json").write_text(json.dumps(data, indent=1, default=_plain) + "\n", encoding="utf-8")
     lines = ["# Actions, side by side", "", "Made by `make bench BENCHES=bench/actions.py`.", ""]
     lines += [f"- {key}: {value}" for key, value in environment.items()]
     lines += ["", "## Goals", "", "| goal | reached | met |", "|---|---|---|"]
@@ -98,6 +98,13 @@ def write(folder: Path, environment: dict[str, str], goals: Sequence[Goal], tabl
         lines += ["| method | " + " | ".join(table.columns) + " |", "|---|" + "---|" * len(table.columns)]
         lines += [f"| {name} | " + " | ".join(_cell(v) for v in values) + " |" for name, values in table.rows]
     (folder / "actions.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _plain(value: object) -> object:
+    """numpy's scalars as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"cannot write {value!r} as JSON")
 
 
 def _cell(value: float | str) -> str:

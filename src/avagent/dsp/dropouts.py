@@ -17,6 +17,13 @@ _END_DB = -24.0
 _STEP_DB = -24.0
 _AUDIBLE_DB = -32.0
 _STEP_SAMPLES = 3
+_SMEAR_DB = -34.0
+_SMEAR_S = 0.025
+"""A lossy codec smears a cut over up to a frame (1024 samples of AAC): faint sound between silence and programme."""
+_SMEAR_LEAST_S = 0.001
+_SMEAR_STEP_S = 0.0015
+_SMEAR_RISE_DB = -8.0
+"""Within 1.5 ms a smeared cut is as loud as that, relative to what follows; natural onsets take longer."""
 _TINY = 1e-12
 
 
@@ -56,13 +63,17 @@ def find_dropouts(waveform: Waveform, *, min_gap_ms: float = 2.0, max_gap_ms: fl
     if not fits.any():
         return ()
     audible = _rms(level[level >= _ZERO]) * 10.0 ** (_AUDIBLE_DB / 20.0)
-    near, end = max(8, round(_NEAR_S * rate)), max(4, round(_END_S * rate))
+    reach = max(8, round(_NEAR_S * rate)) + round(_SMEAR_S * rate)
     found: list[Gap] = []
     for start, stop in zip(starts[fits].tolist(), stops[fits].tolist(), strict=True):
-        left = _Edge.of(level[max(0, start - near) : start], end)
-        right = _Edge.of(level[stop : stop + near][::-1], end)
-        if left.cut(audible) and right.cut(audible) and 0.5 * (left.step_db + right.step_db) > _STEP_DB:
-            found.append(Gap(start, stop))
+        left = _Edge.of(level[max(0, start - reach) : start][::-1], rate)
+        right = _Edge.of(level[stop : stop + reach], rate)
+        gap = Gap(start - left.smear, stop + right.smear)
+        steep = 0.5 * (left.step_db + right.step_db) > _STEP_DB
+        if left.cut(audible) and right.cut(audible) and steep and gap.length <= longest:
+            if found and gap.start <= found[-1].stop:
+                gap = Gap(found.pop().start, gap.stop)
+            found.append(gap)
     return tuple(found)
 
 
@@ -71,23 +82,33 @@ class _Edge:
     """How sound ends at a silence.
 
     Attributes:
-        loudness: RMS of the 30 ms before.
-        end_db: RMS of the last 3 ms relative to it.
-        step_db: magnitude of the last 3 samples relative to it.
+        loudness: RMS of the 30 ms next to the silence.
+        end_db: RMS of the nearest 3 ms relative to it.
+        step_db: magnitude of the nearest 3 samples relative to it.
+        smear: samples of faint sound between the silence and those 30 ms.
     """
 
     loudness: float
     end_db: float
     step_db: float
+    smear: int
 
     @classmethod
-    def of(cls, level: FloatArray, end: int) -> _Edge:
+    def of(cls, outward: FloatArray, rate: int) -> _Edge:
+        """The edge from which the sound goes on as in float32 [samples], the nearest first."""
+        loud = outward > _rms(outward) * 10.0 ** (_SMEAR_DB / 20.0)
+        smear = int(np.argmax(loud))
+        smeared = _SMEAR_LEAST_S * rate < smear <= _SMEAR_S * rate
+        level = outward[smear if smeared else 0 :][: max(8, round(_NEAR_S * rate))]
+        end = max(4, round(_END_S * rate))
+        step = max(_STEP_SAMPLES, round(_SMEAR_STEP_S * rate)) if smeared else _STEP_SAMPLES
         loudness = _rms(level)
-        last = float(level[-_STEP_SAMPLES:].max())
-        return cls(loudness, _db(_rms(level[-end:]) / loudness), _db(last / loudness))
+        nearest = float(level[:step].max())
+        return cls(loudness, _db(_rms(level[:end]) / loudness), _db(nearest / loudness), smear if smeared else 0)
 
     def cut(self, audible: float) -> bool:
-        return self.loudness > audible and self.end_db > _END_DB
+        sudden = self.smear == 0 or self.step_db > _SMEAR_RISE_DB
+        return self.loudness > audible and self.end_db > _END_DB and sudden
 
 
 def _level(samples: FloatArray) -> FloatArray:

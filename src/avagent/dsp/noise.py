@@ -120,7 +120,8 @@ def _tonal(ordered: FloatArray) -> npt.NDArray[np.bool_]:
     frames = ordered.shape[2]
     if frames < _STEADY_FRAMES:
         return np.zeros(ordered.shape[1], bool)
-    low, middle = ordered[:, :, frames // 10].sum(axis=0), ordered[:, :, frames // 2].sum(axis=0)
+    low = np.sum(ordered[:, :, frames // 10], axis=0, dtype=np.float32)
+    middle = np.sum(ordered[:, :, frames // 2], axis=0, dtype=np.float32)
     return np.less(middle, np.float32(_STEADY_RATIO) * low)
 
 
