@@ -1,4 +1,4 @@
-"""The manifest: the columns that DESIGN promises, in a fixed order, in bounded memory."""
+"""The manifest: the columns that users rely on, in a fixed order, in bounded memory."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def clips(output: Path) -> dict[str, dict[str, Any]]:
 
 
 def counts_add_up(output: Path, clips_in: int) -> None:
-    """DESIGN section 8: clips in = rows = clips in the shards + clips in `_errors`."""
+    """The promise: clips in = rows = clips in the shards + clips in `_errors`."""
     rows = pq.read_table(output / "_manifest" / "clips.parquet").num_rows
     in_shards = keys(sorted(output.glob("*.tar")))
     letters = [n for shard in (output / "_errors").glob("*.tar") for n in members(shard) if n.endswith(".error.json")]
@@ -88,3 +88,9 @@ def video_packets(data: bytes) -> list[tuple[bytes, int | None, int | None, bool
     with av.open(io.BytesIO(data)) as container:
         stream = container.streams.video[0]
         return [(bytes(p), p.pts, p.dts, p.is_keyframe) for p in container.demux(stream) if p.size]
+
+
+def audio_codec(data: bytes) -> str:
+    """FFmpeg's name of the sound's codec."""
+    with av.open(io.BytesIO(data)) as container:
+        return container.streams.audio[0].codec_context.name

@@ -216,6 +216,7 @@ def test_too_many_failures_have_an_exit_code_of_their_own(tmp_path: Path, good: 
         (["--input", "{tmp}/in", "--set", "actions=[shft]"], "did you mean 'shift'"),
         (["--input", "{tmp}/in", "--set", "planner.name=oracle"], "unknown planner 'oracle'"),
         (["--input", "{tmp}/in", "--set", "policy.threshold=7"], "policy.threshold"),
+        (["--input", "{tmp}/in", "--audio-codec", "flaac"], "did you mean 'flac'"),
         (["--input", "{tmp}/in", "--max-round", "3"], "did you mean --max-rounds"),
         (["--input", "{tmp}/in", "--output", "{tmp}/in"], "holds the input"),
         (["--input", "{tmp}/in", "--output", "{tmp}/foreign"], "not empty"),

@@ -66,7 +66,9 @@ def test_a_bad_recipe_file_is_refused(tmp_path: Path, text: str, said: str):
         load_recipe(str(file))
 
 
-@pytest.mark.parametrize("pair", ["threshold", "=1", "name.x=3", "policy.threshold=[", "actions=[shift, wiener]"])
+@pytest.mark.parametrize(
+    "pair", ["threshold", "=1", "name.x=3", "policy.threshold=[", "actions=[shift, wiener]", "output.audio_codec=flaac"]
+)
 def test_a_bad_setting_is_refused(pair: str):
     with pytest.raises(RecipeError):
         load_recipe("embedded", [pair])

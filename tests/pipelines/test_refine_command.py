@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import clips, contents, counts_add_up, keys, members, refined, run, video_packets
+from runs import audio_codec, clips, contents, counts_add_up, keys, members, refined, run, video_packets
 
 CLIPS = 6
 
@@ -132,6 +132,16 @@ def test_a_complete_run_is_not_done_again(corpus: Path, output: Path, capsys: py
     assert run("refine", "--input", corpus / "shards", "--output", output) == 0
     assert "complete already" in capsys.readouterr().out
     assert {p: p.stat().st_mtime_ns for p in output.rglob("*") if p.is_file()} == before
+
+
+def test_repaired_sound_can_be_written_without_loss(
+    corpus: Path, tmp_path: Path, truth: Mapping[str, Mapping[str, Any]]
+):
+    output = refined(corpus / "shards", tmp_path / "out", "--audio-codec", "flac")
+    improved = [key for key, row in clips(output).items() if row["outcome"] == "improved"]
+    assert improved
+    for key in improved:
+        assert audio_codec(members(output / truth[key]["shard"])[f"{key}.mp4"]) == "flac"
 
 
 def test_another_run_is_only_replaced_when_asked(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

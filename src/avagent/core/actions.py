@@ -29,7 +29,7 @@ class SpectralSubtraction:
     floor_db: float = -34.0
     """Spectral floor relative to the noisy bin, [-60, 0] dB."""
     quantile: float = 0.3
-    """Quantile over time that estimates the noise power per frequency, [0.05, 0.5]."""
+    """Quantile over time whose noise estimate may raise the floor where the clip is noisy, [0.05, 0.5]."""
     window_s: float = 3.0
     """How long the noise is taken as steady, [1, 60] s; it is estimated anew for every such window."""
 
@@ -50,7 +50,7 @@ class WienerFilter:
     floor_db: float = -25.0
     """Lowest gain, [-60, 0] dB."""
     quantile: float = 0.3
-    """Quantile over time that estimates the noise power per frequency, [0.05, 0.5]."""
+    """Quantile over time whose noise estimate may raise the floor where the clip is noisy, [0.05, 0.5]."""
     window_s: float = 3.0
     """How long the noise is taken as steady, [1, 60] s; it is estimated anew for every such window."""
 
@@ -63,13 +63,13 @@ class WienerFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaveletDenoise:
-    """Locally adaptive BayesShrink on a wavelet decomposition (Chang 2000, doi:10.1109/83.862633)."""
+    """Locally adaptive BayesShrink on a wavelet decomposition (Chang 2000, doi:10.1109/83.862630)."""
 
     kind: Literal["wavelet_denoise"] = "wavelet_denoise"
     strength: float = 1.0
     """Multiple of the estimated noise deviation, [0.25, 4]."""
     levels: int = 6
-    """Depth of the decomposition, [1, 10]."""
+    """Depth of the decomposition at 16 kHz, [1, 10]; at other rates it reaches down to the same frequency."""
     window_s: float = 3.0
     """How long the noise is taken as steady, [1, 60] s; it is estimated anew for every such window."""
 
@@ -89,7 +89,7 @@ class SpectralGate:
     reduction_db: float = 20.0
     """Attenuation of a closed gate, [0, 60] dB."""
     quantile: float = 0.3
-    """Quantile over time that estimates the noise power per frequency, [0.05, 0.5]."""
+    """Quantile over time whose noise estimate may raise the floor where the clip is noisy, [0.05, 0.5]."""
     window_s: float = 3.0
     """How long the noise is taken as steady, [1, 60] s; it is estimated anew for every such window."""
 
@@ -205,7 +205,7 @@ ACTION_SETS: Mapping[str, frozenset[str]] = {"paper": PAPER_ACTIONS, "extended":
 
 
 def action_to_dict(action: Action) -> dict[str, Any]:
-    """`{"kind": ..., "params": {...}}`: how an action is written in manifests (DESIGN section 8)."""
+    """`{"kind": ..., "params": {...}}`: how an action is written in manifests."""
     params = asdict(action)
     return {"kind": params.pop("kind"), "params": params}
 

@@ -29,7 +29,7 @@ class Caption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Captions:
-    """Audio and video, captioned separately (paper section 3.1: c^a and c^v); None where there is nothing to caption."""
+    """Audio and video, captioned separately (paper section 3.1: c^a, c^v); None: there is nothing to caption."""
 
     audio: Caption | None
     video: Caption | None

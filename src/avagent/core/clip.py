@@ -96,7 +96,7 @@ def content_hash(members: tuple[Member, ...]) -> str:
     """SHA-256 of a sample's content, whatever its container, key or file times.
 
     Args:
-        members: in shard order; our own record (`avagent.json`) takes no part, so that a refined shard can be refined again.
+        members: in shard order; our own record (`avagent.json`) takes no part: a refined shard can be refined again.
 
     Returns:
         64 hexadecimal digits.

@@ -39,7 +39,7 @@ class ClipView(Protocol):
         ...
 
     def audio(self) -> Waveform | None:
-        """The (edited) sound at its own rate and channels; None: the clip has no sound. Raises MediaError, EditError."""
+        """The (edited) sound, own rate and channels; None: the clip has no sound. Raises MediaError, EditError."""
         ...
 
     def frames(self) -> Frames | None:
@@ -67,11 +67,11 @@ class Model(Protocol):
 class Captioner(Model, Protocol):
     """Says what is heard or seen; one captioner serves one modality or both."""
 
-    def caption_audio(self, views: Sequence[ClipView]) -> Sequence[Caption | None | ClipError]:
+    def caption_audio(self, views: Sequence[ClipView]) -> Sequence[Caption | ClipError | None]:
         """One caption a clip; None: no sound to caption."""
         ...
 
-    def caption_video(self, views: Sequence[ClipView]) -> Sequence[Caption | None | ClipError]:
+    def caption_video(self, views: Sequence[ClipView]) -> Sequence[Caption | ClipError | None]:
         """One caption a clip; None: no picture to caption."""
         ...
 

@@ -1,6 +1,6 @@
 """The worker's media: clips by reference, decoded, edited and measured on demand, bounded in bytes.
 
-References and decisions travel through the pipeline, media does not (DESIGN section 4): a stage asks the store of its
+References and decisions travel through the pipeline, media does not (ADR 1): a stage asks the store of its
 process for a :class:`~avagent.core.ports.ClipView`. Editing is deterministic, so whatever was evicted is made again.
 """
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from avagent.core.actions import ACTION_SETS, ACTIONS
 from avagent.core.decide import Acceptance, Policy
 from avagent.core.errors import RecipeError
+from avagent.io.container import AUDIO_CODECS
 
 Scalar = str | int | float | bool | None
 
@@ -45,6 +46,13 @@ class OutputSection(_Section):
     """How the repaired sound is written: `source` keeps the source's codec, else FFmpeg's name of one."""
 
     audio_codec: str = "source"
+
+    @field_validator("audio_codec")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in AUDIO_CODECS:
+            raise ValueError(f"unknown codec{_hint(value, AUDIO_CODECS)}")
+        return value
 
 
 class WorkerSection(_Section):

@@ -61,6 +61,7 @@ class RefineRequest:
 @click.option("--output", required=True, help="Folder for the refined shards, manifest and dead letters.")
 @recipe_options
 @click.option("--max-rounds", type=click.IntRange(0, 20), help="Rounds at most (recipe: policy.max_rounds).")
+@click.option("--audio-codec", help="Codec of repaired sound (recipe: output.audio_codec); flac: lossless.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first clips, over all shards.")
 @click.option("--decide-only", is_flag=True, help="Write decisions to look at; `avagent apply` applies them.")
 @click.option("--overwrite", is_flag=True, help="Replace the output of another run.")
@@ -79,9 +80,8 @@ def refine(
       avagent refine --input 'gs://bucket/train-{000000..000099}.tar' --output gs://bucket/refined --decide-only
       avagent refine --input shards/ --output refined/ --direct_num_workers=2 --direct_running_mode=multi_processing
     """  # noqa: D301  (click's mark for lines to keep)
-    overrides = list(settings)
-    if flags["max_rounds"] is not None:
-        overrides.append(f"policy.max_rounds={flags['max_rounds']}")
+    named = {"policy.max_rounds": flags["max_rounds"], "output.audio_codec": flags["audio_codec"]}
+    overrides = [*settings, *(f"{key}={value}" for key, value in named.items() if value is not None)]
     request = RefineRequest(
         source=source,
         output=output,
