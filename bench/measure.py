@@ -5,7 +5,7 @@
 Real recordings (speech; sounds of animals, instruments, machines) get known faults from `avagent.dsp.faults`; each
 table gives the error of what `avagent.dsp.measure` says of them. Writes `bench/results/measure.md` and `.json`.
 
-The limits in the detectors were placed on recordings that overlap with these. On 70 Czech recordings that took no part
+The limits in the detectors were placed on recordings that overlap with these. On 70 speech recordings that took no part
 (the game Fish Fillets), the mean error of the SNR was 0.4 to 1.4 dB (worst 3.0) at 0 to 20 dB of white, pink and brown
 noise; dropouts 0.99 / 1.00 precision / recall, behind AAC 0.99 / 0.94; hum at 10 dB always found, within 0.02 Hz.
 """
