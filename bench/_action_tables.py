@@ -101,7 +101,7 @@ def write(folder: Path, environment: dict[str, str], goals: Sequence[Goal], tabl
 
 
 def _plain(value: object) -> object:
-    """numpy's scalars as Python's."""
+    """Python's scalars for those of numpy."""
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"cannot write {value!r} as JSON")

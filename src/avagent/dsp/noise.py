@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -63,23 +65,15 @@ def track_noise(waveform: Waveform, stft: Stft, *, window_s: float, quantile: fl
     centres: list[float] = []
     totals: list[float] = []
     lift: list[FloatArray] = []
-    segments = max(1, int(2.0 * waveform.duration / window_s))
-    edges = np.linspace(0, waveform.length, segments + 1).astype(int)
-    before: FloatArray | None = None
-    for index in range(segments):
-        power = stft.power(waveform.samples, int(edges[index]), int(edges[index + 1]))
-        both = power if before is None else np.concatenate([before, power], axis=1)
-        before = power
-        if index == 0 and segments > 1:
-            continue
-        active = both[:, both.mean(axis=(0, 2)) > _SILENT * stft.frame / 2]
+    for centre, power in _windows(waveform, stft, window_s):
+        active = power[:, power.mean(axis=(0, 2)) > _SILENT * stft.frame / 2]
         if active.shape[1] < _MIN_FRAMES:
             continue
         low, middle = _floors(active, quantile)
         floors.append(low)
         lift.append(np.clip(middle / low, 1.0, _LIFT))
         totals.append(float(active.mean(axis=(0, 1)).sum()))
-        centres.append(float(edges[index]) if segments > 1 else waveform.length / 2)
+        centres.append(centre)
     if not floors:
         return None
     floor = np.asarray(floors, np.float32)
@@ -90,6 +84,19 @@ def track_noise(waveform: Waveform, stft: Stft, *, window_s: float, quantile: fl
         return None
     power = (floor * np.asarray(lift) ** noisy * trust).astype(np.float32)
     return NoiseTrack(np.asarray(centres, np.float64), power)
+
+
+def _windows(waveform: Waveform, stft: Stft, window_s: float) -> Iterator[tuple[float, FloatArray]]:
+    """Centre in samples and power, float32 [channels, frames, bins], of every window; each half is analysed once."""
+    segments = max(1, int(2.0 * waveform.duration / window_s))
+    edges = np.linspace(0, waveform.length, segments + 1).astype(int).tolist()
+    power = stft.power(waveform.samples, 0, edges[1])
+    if segments == 1:
+        yield waveform.length / 2, power
+    for start, stop in pairwise(edges[1:]):
+        following = stft.power(waveform.samples, start, stop)
+        yield float(start), np.concatenate([power, following], axis=1)
+        power = following
 
 
 def _floors(power: FloatArray, quantile: float) -> tuple[FloatArray, FloatArray]:
@@ -120,9 +127,9 @@ def _tonal(ordered: FloatArray) -> npt.NDArray[np.bool_]:
     frames = ordered.shape[2]
     if frames < _STEADY_FRAMES:
         return np.zeros(ordered.shape[1], bool)
-    low = np.sum(ordered[:, :, frames // 10], axis=0, dtype=np.float32)
-    middle = np.sum(ordered[:, :, frames // 2], axis=0, dtype=np.float32)
-    return np.less(middle, np.float32(_STEADY_RATIO) * low)
+    low = np.asarray(ordered[:, :, frames // 10].sum(axis=0), np.float32)
+    middle = np.asarray(ordered[:, :, frames // 2].sum(axis=0), np.float32)
+    return np.asarray(middle < low * _STEADY_RATIO, np.bool_)
 
 
 def _bridged(power: FloatArray, tonal: npt.NDArray[np.bool_]) -> FloatArray:
