@@ -237,8 +237,8 @@ def _share(flags: Iterable[bool]) -> str:
 def main() -> None:
     """Run it and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--every", type=int, default=1, help="use every Nth clip")
-    parser.add_argument("--offset", type=int, default=0, help="first clip")
+    parser.add_argument("--every", type=int, default=8, help="use every Nth clip (1: all, an hour)")
+    parser.add_argument("--offset", type=int, default=1, help="first clip")
     parser.add_argument("--faults", default=",".join(FAULTS), help="names, separated by commas; `clean`: none")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
