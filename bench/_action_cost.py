@@ -47,7 +47,7 @@ def measure(recordings: Recordings, *, memory: bool) -> tuple[list[Table], list[
     """Table and goals of time and memory."""
     table = Table(
         "Cost",
-        "Times realtime: 10 s of noisy speech, mono, best of 7; 50 ms: milliseconds a call. Memory:"
+        "Sound per CPU time: 10 s of noisy speech, mono, best of 7; 50 ms: milliseconds a call. Memory:"
         f" peak beyond the input, in multiples of it, on {_MINUTES} minutes of 48 kHz stereo, output included.",
         ["16 kHz mono", "48 kHz mono", "50 ms at 16 kHz", "memory"],
     )

@@ -105,6 +105,17 @@ def test_both_channels_of_a_panned_sound_stay_in_proportion(action: Speed | Pitc
     np.testing.assert_allclose(out[1], 0.5 * out[0], atol=2e-4)
 
 
+@pytest.mark.parametrize("action", [Speed(factor=1.25), Pitch(semitones=-2.0)])
+def test_long_sound_has_no_seams(action: Speed | Pitch) -> None:
+    rate, seconds = 8_000, 130.0
+    source = waveform(syllables(rate, seconds), rate)
+    out = apply(action, source).waveform.samples[0]
+    power = np.square(out[: out.size // rate * rate]).reshape(-1, rate).mean(axis=1)[1:-1]
+    assert power.max() < 2.0 * np.median(power)
+    assert power.min() > 0.5 * np.median(power)
+    assert np.abs(np.diff(out)).max() < 1.5 * np.abs(np.diff(source.samples[0])).max()
+
+
 def test_no_change_is_no_change() -> None:
     source = waveform(syllables(16_000, 0.3), 16_000)
     assert apply(Speed(factor=1.0), source).waveform is source

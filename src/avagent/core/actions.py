@@ -24,7 +24,7 @@ class SpectralSubtraction:
     """Subtract an estimated noise power spectrum (Boll 1979, doi:10.1109/TASSP.1979.1163209; Berouti 1979)."""
 
     kind: Literal["spectral_subtraction"] = "spectral_subtraction"
-    over_subtraction: float = 2.0
+    over_subtraction: float = 3.0
     """Multiple of the noise power that is subtracted, [1, 8]."""
     floor_db: float = -34.0
     """Spectral floor relative to the noisy bin, [-60, 0] dB."""

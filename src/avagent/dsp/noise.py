@@ -129,7 +129,7 @@ def _tonal(ordered: FloatArray) -> npt.NDArray[np.bool_]:
         return np.zeros(ordered.shape[1], bool)
     low = np.asarray(ordered[:, :, frames // 10].sum(axis=0), np.float32)
     middle = np.asarray(ordered[:, :, frames // 2].sum(axis=0), np.float32)
-    return np.asarray(middle < low * _STEADY_RATIO, np.bool_)
+    return (middle < low * _STEADY_RATIO).astype(np.bool_)
 
 
 def _bridged(power: FloatArray, tonal: npt.NDArray[np.bool_]) -> FloatArray:

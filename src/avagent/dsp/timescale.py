@@ -20,6 +20,7 @@ _OVERLAP = 4
 _EXCERPT_S = 5.0
 _SPECTRUM_S = 0.25
 _FAITHFUL = 0.985
+_PIECE_S, _SEAM_S = 60.0, 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,27 @@ def _resampled(samples: FloatArray, factor: float) -> FloatArray:
 
 
 def _stretched(waveform: Waveform, factor: float, block_s: float) -> FloatArray:
-    """float32 [channels, about samples / factor]."""
+    """float32 [channels, about samples / factor]; long sound in pieces that are cross-faded, to save memory."""
+    piece, context = round(_PIECE_S * waveform.rate), round(_SEAM_S * waveform.rate)
+    if waveform.length <= 2 * piece:
+        return _stretched_whole(waveform, factor, block_s)
+    out = np.zeros((waveform.channels, round(waveform.length / factor)), np.float32)
+    half = round(0.5 * context / factor)
+    for start in range(0, waveform.length, piece):
+        low, high = max(0, start - context), min(waveform.length, start + piece + context)
+        part = _stretched_whole(Waveform(waveform.samples[:, low:high], waveform.rate), factor, block_s)
+        place = round(low / factor)
+        index = np.arange(place, place + part.shape[1], dtype=np.float64)
+        if start > 0:
+            part *= np.clip((index - round(start / factor) + half) / (2 * half), 0.0, 1.0)
+        if start + piece < waveform.length:
+            part *= np.clip((round((start + piece) / factor) + half - index) / (2 * half), 0.0, 1.0)
+        room = min(part.shape[1], out.shape[1] - place)
+        out[:, place : place + room] += part[:, :room]
+    return out
+
+
+def _stretched_whole(waveform: Waveform, factor: float, block_s: float) -> FloatArray:
     hop = max(1, round(block_s * waveform.rate / _OVERLAP))
     engine = Stretch(_SEED)
     engine.configure(waveform.channels, _OVERLAP * hop, hop)
