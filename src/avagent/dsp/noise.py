@@ -125,11 +125,13 @@ def _floors(power: FloatArray, quantile: float) -> tuple[FloatArray, FloatArray]
 def _tonal(ordered: FloatArray) -> npt.NDArray[np.bool_]:
     """Which bins vary less over time than noise can: they hold a steady note, which is programme."""
     frames = ordered.shape[2]
+    tonal = np.zeros(ordered.shape[1], np.bool_)
     if frames < _STEADY_FRAMES:
-        return np.zeros(ordered.shape[1], bool)
+        return tonal
     low = np.asarray(ordered[:, :, frames // 10].sum(axis=0), np.float32)
     middle = np.asarray(ordered[:, :, frames // 2].sum(axis=0), np.float32)
-    return (middle < low * _STEADY_RATIO).astype(np.bool_)
+    np.less(middle, low * np.float32(_STEADY_RATIO), out=tonal)
+    return tonal
 
 
 def _bridged(power: FloatArray, tonal: npt.NDArray[np.bool_]) -> FloatArray:
