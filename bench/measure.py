@@ -30,9 +30,10 @@ from avagent.dsp.bs1770 import gated_loudness, true_peak_dbtp
 from avagent.dsp.clipping import clipping_ratio
 from avagent.dsp.edit import apply
 from avagent.dsp.faults import Babble, Clipping, Dropouts, Fault, HumFault, Noise, inject
+from avagent.dsp.gaps import find_gaps
 from avagent.dsp.hum_detect import detect_hum
 from avagent.dsp.lag import lag_profile
-from avagent.dsp.measure import find_gaps, measure
+from avagent.dsp.measure import measure
 from avagent.dsp.onset import onset_strength
 from avagent.dsp.pitch_track import pitch_track
 from avagent.dsp.resampling import resample
@@ -181,7 +182,7 @@ def gaps_table(speech: Sounds, sounds: Sounds) -> Table:
                 if clean.duration < 1.0 or (codec == "AAC" and clean.rate not in CODED_RATES):
                     continue
                 made = inject(Dropouts(), clean, seed=seed(key))
-                found = find_gaps(made.waveform if codec == "none" else coded(made.waveform))
+                found = find_gaps(made.waveform if codec == "none" else coded(made.waveform)).gaps
                 claimed, true = claimed + len(found), true + len(made.truth.gaps)
                 for gap in made.truth.gaps:
                     for other in found:

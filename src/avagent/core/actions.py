@@ -19,6 +19,12 @@ def _within(owner: object, name: str, low: float, high: float, unit: str) -> Non
         raise ParameterError(f"{type(owner).__name__}.{name} must lie in [{low:g}, {high:g}] {unit}, got {value!r}")
 
 
+def _flag(owner: object, name: str) -> None:
+    value = getattr(owner, name)
+    if not isinstance(value, bool):
+        raise ParameterError(f"{type(owner).__name__}.{name} must be true or false, got {value!r}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpectralSubtraction:
     """Subtract an estimated noise power spectrum (Boll 1979, doi:10.1109/TASSP.1979.1163209; Berouti 1979)."""
@@ -146,8 +152,7 @@ class Volume:
         _within(self, "peak_dbtp", -12.0, 0.0, "dBTP")
         if self.mode not in ("static", "dynamic"):
             raise ParameterError(f"Volume.mode must be 'static' or 'dynamic', got {self.mode!r}")
-        if not isinstance(self.declip, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ParameterError(f"Volume.declip must be true or false, got {self.declip!r}")
+        _flag(self, "declip")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,10 +164,13 @@ class FillBlanks:
     """Shorter runs of zeros are left alone, [0.5, 100] ms."""
     max_gap_ms: float = 500.0
     """Longer blanks are left alone, [5, 2000] ms."""
+    coded: bool = False
+    """Fill as well what a lossy codec made of dropouts: faint residue with steep ends."""
 
     def __post_init__(self) -> None:
         _within(self, "min_gap_ms", 0.5, 100.0, "ms")
         _within(self, "max_gap_ms", 5.0, 2000.0, "ms")
+        _flag(self, "coded")
         if self.max_gap_ms < self.min_gap_ms:
             raise ParameterError(
                 f"FillBlanks.max_gap_ms ({self.max_gap_ms:g}) must not be below min_gap_ms ({self.min_gap_ms:g})"

@@ -43,6 +43,7 @@ class Facts:
         gap_count: dropouts found (abrupt digital silence inside the programme).
         gap_seconds: their total length in s.
         longest_gap: in s.
+        coded_gaps: some of them are no digital silence any more, but a lossy codec's residue.
         clipping: share of samples in clipped runs, in [0, 1].
         bandwidth: frequency in Hz below which 99% of the energy lies.
         pitch: median fundamental frequency in Hz, and how much of the sound has one. None: no pitch.
@@ -64,6 +65,7 @@ class Facts:
     gap_count: int = 0
     gap_seconds: float = 0.0
     longest_gap: float = 0.0
+    coded_gaps: bool = False
     clipping: float = 0.0
     bandwidth: float | None = None
     pitch: Estimate | None = None

@@ -12,6 +12,7 @@ from avagent.core.actions import FillBlanks
 from avagent.core.media import FloatArray, Waveform
 from avagent.dsp.autoregression import prediction_filter
 from avagent.dsp.dropouts import Gap, find_dropouts
+from avagent.dsp.gaps import find_gaps
 from avagent.dsp.noise import track_noise
 from avagent.dsp.stft import Stft
 
@@ -52,13 +53,19 @@ def fill_blanks(waveform: Waveform, action: FillBlanks) -> tuple[Waveform, FillR
     into the gap (waveform substitution, Goodman et al. 1986, doi:10.1109/TASSP.1986.1164984). Farther than 60 ms from
     both ends it gives way to noise with the spectrum of the floor around it.
     """
-    gaps = find_dropouts(waveform, min_gap_ms=action.min_gap_ms, max_gap_ms=action.max_gap_ms)
+    gaps = _gaps(waveform, action)
     if not gaps:
         return waveform, FillReport(gaps=())
     out = waveform.samples.copy()
     for gap in gaps:
         _restore(out, gap, waveform.rate)
     return Waveform(out, waveform.rate), FillReport(gaps=gaps)
+
+
+def _gaps(waveform: Waveform, action: FillBlanks) -> tuple[Gap, ...]:
+    if action.coded:
+        return find_gaps(waveform, min_gap_ms=action.min_gap_ms, max_gap_ms=action.max_gap_ms).gaps
+    return find_dropouts(waveform, min_gap_ms=action.min_gap_ms, max_gap_ms=action.max_gap_ms)
 
 
 def _restore(samples: FloatArray, gap: Gap, rate: int) -> None:

@@ -12,8 +12,8 @@ from avagent.core.facts import Estimate, Facts, NoiseColour
 from avagent.core.media import Motion, StreamInfo, Waveform
 from avagent.dsp.bs1770 import gated_loudness
 from avagent.dsp.clipping import clipping_ratio
-from avagent.dsp.coded_dropouts import find_coded_dropouts
-from avagent.dsp.dropouts import Gap, find_dropouts
+from avagent.dsp.dropouts import Gap
+from avagent.dsp.gaps import find_gaps
 from avagent.dsp.hum import subtract_lines
 from avagent.dsp.hum_detect import Hum, detect_hum
 from avagent.dsp.lag import lag_profile
@@ -52,7 +52,8 @@ def measure(waveform: Waveform, *, motion: Motion | None = None, streams: Stream
     peak = max(float(waveform.samples.max(initial=0.0)), -float(waveform.samples.min(initial=0.0)))
     if peak < _MUTED_PEAK:
         return replace(base, muted=True, true_peak=_true_peak(waveform))
-    gaps = find_gaps(waveform)
+    found = find_gaps(waveform)
+    gaps = found.gaps
     spectra = spectrogram(waveform)
     floor = None if spectra is None else noise_floor(spectra, _outside(gaps, spectra, waveform.rate))
     hum = detect_hum(waveform)
@@ -69,6 +70,7 @@ def measure(waveform: Waveform, *, motion: Motion | None = None, streams: Stream
         gap_count=len(lengths),
         gap_seconds=float(sum(lengths)),
         longest_gap=max(lengths, default=0.0),
+        coded_gaps=found.coded,
         clipping=clipping_ratio(waveform),
         bandwidth=None if spectra is None else bandwidth_hz(spectra),
         pitch=pitch_track(waveform).median(),
@@ -82,17 +84,6 @@ def _refuse_non_finite(waveform: Waveform) -> None:
         bad = int(np.count_nonzero(~np.isfinite(waveform.samples)))
         if bad:
             raise ParameterError(f"{bad} of {waveform.samples.size} samples are NaN or infinite")
-
-
-def find_gaps(waveform: Waveform) -> tuple[Gap, ...]:
-    """Dropouts, of digital silence or of what a lossy codec made of it."""
-    exact = find_dropouts(waveform)
-    coded = [
-        Gap(start, stop)
-        for start, stop in find_coded_dropouts(waveform, clear_only=bool(exact))
-        if all(stop <= gap.start or start >= gap.stop for gap in exact)
-    ]
-    return tuple(sorted([*exact, *coded], key=lambda gap: gap.start))
 
 
 def _true_peak(waveform: Waveform) -> float | None:

@@ -116,7 +116,10 @@ def _dropouts(facts: Facts) -> CoordinationFinding:
     room = min(2000.0, max(100.0, 2.0 * longest_ms))
     return CoordinationFinding(
         f"{facts.gap_count} dropouts, {facts.gap_seconds:.2f} s in all, the longest {longest_ms:.0f} ms",
-        (FillBlanks(max_gap_ms=round(room, 1)), FillBlanks(min_gap_ms=0.5, max_gap_ms=2000.0)),
+        (
+            FillBlanks(max_gap_ms=round(room, 1), coded=facts.coded_gaps),
+            FillBlanks(min_gap_ms=0.5, max_gap_ms=2000.0, coded=facts.coded_gaps),
+        ),
     )
 
 
