@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -166,20 +165,14 @@ def test_the_users_direct_runner_decides_the_same(corpus: Path, output: Path, tm
 @pytest.fixture
 def job_service(tmp_path: Path) -> Iterator[str]:
     """Beam's portable job service on this machine: the portability protocol over real gRPC, without Java."""
-    port_file = tmp_path / "port"
     command = [sys.executable, "-m", "apache_beam.runners.portability.local_job_service_main"]
-    with (tmp_path / "service.log").open("w") as log:
-        process = subprocess.Popen([*command, "--port_file", str(port_file)], stdout=log, stderr=log)
-        try:
-            deadline = time.monotonic() + 60
-            while not port_file.exists() or not port_file.read_text().strip():
-                assert process.poll() is None, (tmp_path / "service.log").read_text()
-                assert time.monotonic() < deadline, "the job service did not start within 60 s"
-                time.sleep(0.1)
-            yield f"localhost:{port_file.read_text().strip()}"
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
+    pid_file, log = f"--pid_file={tmp_path / 'service.pid'}", f"--stdout_file={tmp_path / 'service.log'}"
+    # With --background the command ends when the service listens, and says where.
+    started = subprocess.run(
+        [*command, "--background", pid_file, log], check=True, capture_output=True, text=True, timeout=120
+    )
+    yield f"localhost:{started.stdout.split()[-1]}"
+    subprocess.run([*command, "--stop", pid_file], check=True, capture_output=True)
 
 
 def test_the_portable_job_service_decides_the_same(corpus: Path, output: Path, tmp_path: Path, job_service: str):
