@@ -101,6 +101,12 @@ def test_other_runners_may_know_options_of_their_own():
     assert not is_local(options)
 
 
+@pytest.mark.parametrize("endpoint", ["localhost:1", "localhost", ":80", "localhost:99999"])
+def test_a_job_service_that_is_not_there_is_named_at_once(endpoint: str):
+    with pytest.raises(UsageError, match="job_endpoint"):
+        beam_options(["--runner=PortableRunner", f"--job_endpoint={endpoint}"])
+
+
 def test_progress_counts_what_workers_report(tmp_path: Path):
     path = tmp_path / "progress"
     tally = Tally(unit="clips", total_bytes=1000, started=0.0)

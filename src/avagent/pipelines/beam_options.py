@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import socket
 from collections.abc import Sequence
 from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, WorkerOptions
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions, WorkerOptions
 
 from avagent.core.errors import UsageError
 
 FN_API_RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
 """The default, named in full: plain `DirectRunner` tries to fetch and start another runner first."""
+
+_ENDPOINT_TIMEOUT_S = 5.0
 
 LOCAL_RUNNERS = (FN_API_RUNNER, "FnApiRunner", "DirectRunner", "BundleBasedDirectRunner")
 
@@ -26,7 +29,7 @@ def beam_options(arguments: Sequence[str], own_options: Sequence[str] = ()) -> P
 
     Raises:
         UsageError: an argument that neither we nor Beam's local runner know. Other runners take options that Beam
-            learns only from their job server, so there an unknown one passes.
+            learns only from their job server, so there an unknown one passes. A `--job_endpoint` where nobody listens.
     """
     options = PipelineOptions(list(arguments))
     standard = options.view_as(StandardOptions)
@@ -35,12 +38,26 @@ def beam_options(arguments: Sequence[str], own_options: Sequence[str] = ()) -> P
     if is_local(options):
         _refuse_unknown(arguments, own_options)
         _quieten(options)
+    _check_endpoint(options.view_as(PortableOptions).job_endpoint)
     return options
 
 
 def is_local(options: PipelineOptions) -> bool:
     """Whether the pipeline runs in this process or in children of it."""
     return options.view_as(StandardOptions).runner in LOCAL_RUNNERS
+
+
+def _check_endpoint(endpoint: str | None) -> None:
+    """Beam waits minutes for a job service that is not there."""
+    if endpoint is None or endpoint == "embed":
+        return
+    host, _, port = endpoint.rpartition(":")
+    if not host or not port.isdigit():
+        raise UsageError(f"--job_endpoint takes HOST:PORT, got {endpoint!r}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ENDPOINT_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"no job service answers at {endpoint} (--job_endpoint): {error}; start it first") from error
 
 
 def _quieten(options: PipelineOptions) -> None:
