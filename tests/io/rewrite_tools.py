@@ -12,7 +12,7 @@ from avagent.core.clip import Member
 from avagent.io import storage
 from avagent.io.rewrite import RewriteOptions
 from avagent.io.samples import BadSample
-from avagent.io.webdataset import read_shard
+from avagent.io.shard_format import ShardOptions, read_shard
 
 FILES = [
     ("__info__", b"meta"),
@@ -43,7 +43,7 @@ def letters(output, name="train-000000.tar"):
 
 
 def bad_with(shard, limits):
-    (found,) = (item for item in read_shard(shard, limits) if isinstance(item, BadSample))
+    (found,) = (item for item in read_shard(shard, ShardOptions(limits=limits)) if isinstance(item, BadSample))
     return found
 
 

@@ -72,3 +72,17 @@ def test_a_bad_recipe_file_is_refused(tmp_path: Path, text: str, said: str):
 def test_a_bad_setting_is_refused(pair: str):
     with pytest.raises(RecipeError):
         load_recipe("embedded", [pair])
+
+
+def test_the_fields_of_tfrecords_are_part_of_what_decides():
+    base = load_recipe("embedded")
+    named = load_recipe("embedded", ["tfrecord.media=video_bytes", "tfrecord.key=[]"])
+    assert named.shard_options().fields.media == ("video_bytes",)
+    assert named.shard_options().fields.key == ()
+    assert named.fingerprint({}) != base.fingerprint({})
+
+
+@pytest.mark.parametrize("pair", ["tfrecord.medium=x", "tfrecord.media=audio", "tfrecord.media=3"])
+def test_fields_that_cannot_be_are_refused(pair: str):
+    with pytest.raises(RecipeError, match="tfrecord"):
+        load_recipe("embedded", [pair])

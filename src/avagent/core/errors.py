@@ -60,6 +60,8 @@ class FailureReason(StrEnum):
 
     UNREADABLE_SHARD = "unreadable_shard"
     TRUNCATED_SHARD = "truncated_shard"
+    CORRUPT_RECORD = "corrupt_record"
+    UNSUPPORTED_RECORD = "unsupported_record"
     DUPLICATE_KEY = "duplicate_key"
     DUPLICATE_MEMBER = "duplicate_member"
     UNSAFE_MEMBER = "unsafe_member"

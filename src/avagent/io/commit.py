@@ -21,6 +21,7 @@ from avagent.io.manifest import (
 )
 from avagent.io.records import dump, read_decisions
 from avagent.io.rewrite import ERRORS_FOLDER, ShardReport
+from avagent.io.shard_format import is_shard
 from avagent.io.shards import check_names
 
 INDEX_FILE = "index.json"
@@ -150,7 +151,7 @@ def _claimed_by(claim: str) -> str | None:
 
 def _clear(output: str, found: Iterable[str]) -> None:
     for url in found:
-        if storage.basename(url) in (SUCCESS_FILE, INDEX_FILE) or url.endswith(".tar") or storage.is_temporary(url):
+        if storage.basename(url) in (SUCCESS_FILE, INDEX_FILE) or is_shard(url) or storage.is_temporary(url):
             storage.remove(url)
     for folder in (ERRORS_FOLDER, MANIFEST_FOLDER):
         storage.remove(storage.join(output, folder), recursive=True)

@@ -1,7 +1,8 @@
 """One shard and its decisions in, one refined shard and its dead letters out.
 
-Clips that stay as they are, and all members but the repaired one, are copied as verbatim tar blocks. One sample is in
-memory at a time. Nothing in the output depends on when or where it was written: running again gives the same bytes.
+What becomes of each clip is here; how it is written is its format's :class:`ShardOutput`: clips that stay as they are,
+and all but the repaired media, are copied verbatim. One sample is in memory at a time. Nothing in the output depends on
+when or where it was written: running again gives the same bytes.
 """
 
 from __future__ import annotations
@@ -10,21 +11,21 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Any
 
 from avagent.core.actions import Action
-from avagent.core.clip import RECORD_SUFFIX, Clip, ClipRef, Member
+from avagent.core.clip import Clip, ClipRef, Member
 from avagent.core.errors import AVAgentError, ClipError, Failure, FailureReason, ParameterError, ShardError, Stage
 from avagent.core.state import ClipDecision, Outcome
 from avagent.io import storage
-from avagent.io.records import ERROR_SUFFIX, Provenance, clip_record, error_name, error_record, record_name
-from avagent.io.samples import BadSample, Loose, Sample, safe_key, split_name
-from avagent.io.storage import AtomicFile, Written
-from avagent.io.tar_reader import DEFAULT_LIMITS, Entry, ShardLimits
-from avagent.io.tar_writer import TarWriter
-from avagent.io.webdataset import iter_samples
+from avagent.io.records import Provenance, clip_record
+from avagent.io.samples import BadSample, Loose
+from avagent.io.shard_format import ShardFormat, ShardOptions, format_of
+from avagent.io.shard_output import ERRORS_FOLDER, ShardOutput
+from avagent.io.tar_reader import DEFAULT_LIMITS, ShardLimits
+from avagent.io.tfrecord import DEFAULT_FIELDS, FieldMapping
 
-ERRORS_FOLDER = "_errors"
-QUARANTINE_SUFFIX = "quarantine"
+__all__ = ["ERRORS_FOLDER", "EditClip", "LateFailure", "RewriteOptions", "ShardReport", "fail", "rewrite_shard"]
 
 EditClip = Callable[[ClipRef, Clip, tuple[Action, ...]], tuple[Member, ...]]
 """(ref, clip, actions) -> the members that replace those of the same name. Raises ClipError."""
@@ -86,12 +87,19 @@ class RewriteOptions:
         edit: makes the repaired members of a clip.
         provenance: for the clips' records.
         limits: what a shard may claim.
+        fields: which features of a TFRecord are what.
     """
 
     output: str
     edit: EditClip
     provenance: Provenance
     limits: ShardLimits = DEFAULT_LIMITS
+    fields: FieldMapping = DEFAULT_FIELDS
+
+    @property
+    def reading(self) -> ShardOptions:
+        """For reading the shard."""
+        return ShardOptions(limits=self.limits, fields=self.fields)
 
 
 def fail(decision: ClipDecision, failure: Failure) -> ClipDecision:
@@ -110,47 +118,20 @@ def rewrite_shard(shard: str, decisions: Iterable[ClipDecision], options: Rewrit
         ParameterError: two decisions for one clip that differ, or `edit` answered with a member that the clip has not.
     """
     name = storage.basename(shard)
-    letters_url = storage.join(options.output, ERRORS_FOLDER, name)
     pending = _by_index(decisions, shard)
     total = len(pending)
+    shard_format = format_of(shard)
     with ExitStack() as stack:
-        refined = _LazyTar(storage.join(options.output, name), stack)
-        letters = _LazyTar(letters_url, stack)
-        rewriter = _Rewriter(shard, pending, options, refined, letters)
+        output = shard_format.open_output(shard, options.output, stack)
+        rewriter = _Rewriter(shard, pending, options, shard_format, output)
         rewriter.run()
         report = rewriter.report(name, total)
-        refined.end()
-        letters.end()
+        written = output.end()
     if report.errors == 0:
-        storage.remove(letters_url)
-    written = refined.written
+        output.remove_letters()
     if written is None:
         return report
-    return replace(report, url=refined.url, filesize=written.nbytes, md5=written.md5)
-
-
-class _LazyTar:
-    """A shard that is begun when there is something to write; it appears when the stack unwinds without an error."""
-
-    def __init__(self, url: str, stack: ExitStack) -> None:
-        self.url = url
-        self._stack = stack
-        self._file: AtomicFile | None = None
-        self._tar: TarWriter | None = None
-
-    def tar(self) -> TarWriter:
-        if self._tar is None:
-            self._file = self._stack.enter_context(storage.atomic_write(self.url))
-            self._tar = TarWriter(self._file)
-        return self._tar
-
-    def end(self) -> None:
-        if self._tar is not None:
-            self._tar.close()
-
-    @property
-    def written(self) -> Written | None:
-        return self._file.written if self._file is not None else None
+    return replace(report, url=storage.join(options.output, name), filesize=written.nbytes, md5=written.md5)
 
 
 class _Rewriter:
@@ -161,31 +142,29 @@ class _Rewriter:
         shard: str,
         pending: dict[int, ClipDecision],
         options: RewriteOptions,
-        refined: _LazyTar,
-        letters: _LazyTar,
+        shard_format: ShardFormat[Any],
+        output: ShardOutput[Any],
     ) -> None:
         self._shard = shard
         self._pending = pending
         self._options = options
-        self._refined = refined
-        self._letters = letters
+        self._format = shard_format
+        self._output = output
         self._outcomes: Counter[Outcome] = Counter()
         self._late: list[LateFailure] = []
 
     def run(self) -> None:
         if not self._pending and self._holds_samples():
             return
-        self._refined.tar()
+        self._output.begin()
         for item in self._items():
-            match item:
-                case Loose(entry=entry):
-                    _copy(self._refined.tar(), entry)
-                case Sample() if decision := self._pending.pop(item.index, None):
-                    self._sample(item, decision)
-                case BadSample() if decision := self._pending.pop(item.index, None):
+            if isinstance(item, Loose):
+                self._output.pass_on(item)
+            elif decision := self._pending.pop(item.index, None):
+                if isinstance(item, BadSample):
                     self._bad(item, decision)
-                case _:
-                    pass
+                else:
+                    self._sample(item, decision)
         for index in sorted(self._pending):
             self._missing(self._pending[index])
 
@@ -207,19 +186,20 @@ class _Rewriter:
         return report
 
     def _holds_samples(self) -> bool:
-        return any(not isinstance(item, Loose) for item in iter_samples(self._shard, self._options.limits))
+        items = self._format.iter_samples(self._shard, self._options.reading)
+        return any(not isinstance(item, Loose) for item in items)
 
-    def _items(self) -> Iterator[Sample | BadSample | Loose]:
+    def _items(self) -> Iterator[Any]:
         """What the shard holds; a shard that could not be read when it was decided on may still be unreadable."""
         try:
-            yield from iter_samples(self._shard, self._options.limits)
+            yield from self._format.iter_samples(self._shard, self._options.reading)
         except OSError:
             if not all(_was_unreadable(decision) for decision in self._pending.values()):
                 raise
 
-    def _sample(self, sample: Sample, decision: ClipDecision) -> None:
-        clip = sample.clip()
-        ref = sample.ref(self._shard, clip)
+    def _sample(self, sample: Any, decision: ClipDecision) -> None:
+        clip: Clip = sample.clip()
+        ref: ClipRef = sample.ref(self._shard, clip)
         replaced: dict[str, bytes] = {}
         failure = decision.failure
         if failure is None and (ref.content_sha256, ref.key) != (decision.ref.content_sha256, decision.ref.key):
@@ -230,16 +210,11 @@ class _Rewriter:
             except ClipError as error:
                 failure = self._turn(decision, error.failure())
         if failure is not None:
-            self._dead_letter(sample, failure)
+            self._outcomes[Outcome.FAILED] += 1
+            self._output.reject(sample, failure)
             return
         self._outcomes[decision.outcome] += 1
-        tar = self._refined.tar()
-        for entry in sample.entries:
-            if entry.name in replaced:
-                tar.add(entry.name, replaced[entry.name])
-            elif _suffix(entry) != RECORD_SUFFIX:
-                _copy(tar, entry)
-        tar.add(record_name(sample.key), clip_record(decision, self._options.provenance))
+        self._output.keep(sample, replaced, clip_record(decision, self._options.provenance))
 
     def _edited(self, ref: ClipRef, clip: Clip, actions: tuple[Action, ...]) -> dict[str, bytes]:
         replaced = {member.name: member.data for member in self._options.edit(ref, clip, actions)}
@@ -249,39 +224,21 @@ class _Rewriter:
             )
         return replaced
 
-    def _dead_letter(self, sample: Sample, failure: Failure) -> None:
-        """The sample untouched, but for the reason of an earlier failure."""
-        tar = self._letters.tar()
-        for entry in sample.entries:
-            if _suffix(entry) != ERROR_SUFFIX:
-                _copy(tar, entry)
-        self._explain(sample.key, failure)
-
     def _bad(self, bad: BadSample, decision: ClipDecision) -> None:
         failure = decision.failure
         if failure is None:
             failure = self._turn(decision, _changed(decision, f"can no longer be read: {bad.failure.message}"))
-        key = safe_key(bad.ref, unique=bad.unique)
-        tar = self._letters.tar()
-        blocks = storage.iter_range(self._shard, bad.offset, bad.length)
-        if bad.copyable:
-            for block in blocks:
-                tar.copy_raw(block)
-        elif bad.length and bad.failure.reason != FailureReason.UNREADABLE_SHARD:
-            tar.add_blocks(f"{key}.{QUARANTINE_SUFFIX}", bad.length, blocks)
-        self._explain(key, failure)
+        self._outcomes[Outcome.FAILED] += 1
+        self._output.reject_bad(bad, failure)
 
     def _missing(self, decision: ClipDecision) -> None:
         """What was decided on is gone; its key may belong to another sample by now."""
         failure = decision.failure
-        key = safe_key(decision.ref, unique=failure is not None and decision.ref.index == 0)
+        unique = failure is not None and decision.ref.index == 0
         if failure is None:
             failure = self._turn(decision, _changed(decision, "is no longer there"))
-        self._explain(key, failure)
-
-    def _explain(self, key: str, failure: Failure) -> None:
-        self._letters.tar().add(error_name(key), error_record(failure))
         self._outcomes[Outcome.FAILED] += 1
+        self._output.reject_missing(decision.ref, failure, unique=unique)
 
     def _turn(self, decision: ClipDecision, failure: Failure) -> Failure:
         self._late.append(LateFailure(index=decision.ref.index, failure=failure))
@@ -309,14 +266,3 @@ def _was_unreadable(decision: ClipDecision) -> bool:
 def _changed(decision: ClipDecision, how: str) -> Failure:
     message = f"clip {decision.ref.key!r} of {decision.ref.shard} {how}; decide again"
     return ShardError(message, reason=FailureReason.CHANGED_SINCE_LISTED, stage=Stage.WRITE).failure()
-
-
-def _suffix(entry: Entry) -> str | None:
-    parts = split_name(entry.name)
-    return parts[1] if parts is not None else None
-
-
-def _copy(tar: TarWriter, entry: Entry) -> None:
-    tar.copy_raw(entry.header)
-    tar.copy_raw(entry.data or b"")
-    tar.copy_raw(entry.padding)

@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass
 
 from avagent.core.clip import Clip, ClipRef, Member, content_hash
-from avagent.core.errors import Failure
+from avagent.core.errors import Failure, FailureReason, ShardError
 from avagent.core.state import ClipDecision, Outcome
 from avagent.io import storage
 from avagent.io.tar_reader import Entry, unsafe_name
 
+_NUMBER = re.compile(r"-\d+-of-\d+")
 _META = re.compile(r"__[^/]*__($|/)")
 
 
@@ -59,6 +60,28 @@ class BadSample:
 
 
 ShardItem = LoadedClip | BadSample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardSummary:
+    """What is in a shard.
+
+    Attributes:
+        clips: good samples.
+        nbytes: size of the shard.
+        suffixes: (suffix, or feature and what it is; members, bytes), most frequent first.
+        bad: what cannot be worked on.
+        first_keys: of the first clips.
+        loose: names of the entries that belong to no sample, the first ones.
+    """
+
+    shard: str
+    clips: int
+    nbytes: int
+    suffixes: tuple[tuple[str, int, int], ...]
+    bad: tuple[BadSample, ...]
+    first_keys: tuple[str, ...]
+    loose: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +137,11 @@ def split_member(name: str) -> tuple[str, str] | None:
 
 
 def shard_stem(shard: str) -> str:
-    """The file name of a shard up to its first dot."""
+    """The file name of a shard up to its first dot, and a number that stands behind: `x.tfrecord-00003-of-00010`."""
     name = storage.basename(shard)
-    return name.split(".", 1)[0] or name
+    stem, _, rest = name.partition(".")
+    number = _NUMBER.search(rest)
+    return (stem or name) + (number.group() if number else "")
 
 
 def safe_key(ref: ClipRef, *, unique: bool = True) -> str:
@@ -124,3 +149,20 @@ def safe_key(ref: ClipRef, *, unique: bool = True) -> str:
     if unique and unsafe_name(ref.key) is None and split_name(ref.key + ".x") == (ref.key, "x"):
         return ref.key
     return f"{shard_stem(ref.shard)}-sample-{ref.index:06d}"
+
+
+def unreadable(shard: str, error: OSError, index: int = 0) -> BadSample:
+    """A whole shard (or the rest of it) that storage does not give."""
+    message = f"{shard}: {error.strerror or error or type(error).__name__}"
+    failure = ShardError(message, reason=FailureReason.UNREADABLE_SHARD).failure()
+    return BadSample(
+        key=shard_stem(shard), shard=shard, index=index, offset=0, length=0, copyable=False, failure=failure
+    )
+
+
+def changed_since_listed(ref: ClipRef) -> ShardError:
+    """A clip's bytes are not those that were listed."""
+    return ShardError(
+        f"clip {ref.key!r} of {ref.shard} is no longer what was listed at byte {ref.offset}: run again",
+        reason=FailureReason.CHANGED_SINCE_LISTED,
+    )

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from avagent.core.errors import UsageError
 from avagent.io import storage
+from avagent.io.shard_format import FORMATS, is_shard
 
 _MAX_EXPANSION = 1_000_000
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -21,9 +22,9 @@ def list_shards(source: str) -> list[str]:
     """The shards that a user's argument names, sorted, without repetition.
 
     Args:
-        source: a folder (the `*.tar` directly inside), a glob pattern, a brace pattern (`train-{000000..000009}.tar`),
-            one shard, or a list: `@FILE`, `FILE.txt`, `FILE.list` with one shard or pattern a line, relative to the
-            list's folder (`#` starts a comment), or a wids index (`FILE.json`).
+        source: a folder (the shards directly inside, by their names), a glob pattern, a brace pattern
+            (`train-{000000..000009}.tar`), one shard, or a list: `@FILE`, `FILE.txt`, `FILE.list` with one shard or
+            pattern a line, relative to the list's folder (`#` starts a comment), or a wids index (`FILE.json`).
 
     Raises:
         UsageError: nothing matched, or the list cannot be read.
@@ -74,10 +75,11 @@ def _from_pattern(source: str) -> list[str]:
 
 def _from_folder(folder: str) -> list[str]:
     files = [url for url in storage.list_folder(storage.canonical(folder)) if not storage.is_temporary(url)]
-    shards = [url for url in files if url.endswith(".tar") and not storage.basename(url).startswith(".")]
+    shards = [url for url in files if is_shard(url)]
     if not shards:
+        kinds = " or ".join(known.files for known in FORMATS)
         raise UsageError(
-            f"no *.tar directly inside the folder {folder!r} ({len(files)} other files);"
+            f"no {kinds} directly inside the folder {folder!r} ({len(files)} other files);"
             f" for nested folders give a pattern: {storage.join(folder, '**/*.tar')!r}"
         )
     return shards

@@ -17,7 +17,18 @@ from dataclasses import dataclass, field
 from avagent.core.clip import Clip, ClipRef, content_hash
 from avagent.core.errors import FailureReason, ShardError
 from avagent.io import storage
-from avagent.io.samples import BadSample, LoadedClip, Loose, Sample, ShardItem, shard_stem, split_member
+from avagent.io.samples import (
+    BadSample,
+    LoadedClip,
+    Loose,
+    Sample,
+    ShardItem,
+    ShardSummary,
+    changed_since_listed,
+    shard_stem,
+    split_member,
+    unreadable,
+)
 from avagent.io.tar_reader import DEFAULT_LIMITS, Defect, Entry, ShardLimits, read_entries
 
 _UNCOPYABLE = (
@@ -199,15 +210,6 @@ def load(item: Sample | BadSample, shard: str) -> ShardItem:
     return LoadedClip(ref=item.ref(shard, clip), clip=clip)
 
 
-def unreadable(shard: str, error: OSError, index: int = 0) -> BadSample:
-    """A whole shard (or the rest of it) that storage does not give."""
-    message = f"{shard}: {error.strerror or error or type(error).__name__}"
-    failure = ShardError(message, reason=FailureReason.UNREADABLE_SHARD).failure()
-    return BadSample(
-        key=shard_stem(shard), shard=shard, index=index, offset=0, length=0, copyable=False, failure=failure
-    )
-
-
 def read_clip(ref: ClipRef, limits: ShardLimits = DEFAULT_LIMITS) -> Clip:
     """One clip by its byte range.
 
@@ -219,10 +221,7 @@ def read_clip(ref: ClipRef, limits: ShardLimits = DEFAULT_LIMITS) -> Clip:
     except OSError as error:
         message = f"clip {ref.key!r} of {ref.shard}: {error}"
         raise ShardError(message, reason=FailureReason.UNREADABLE_SHARD) from error
-    changed = ShardError(
-        f"clip {ref.key!r} of {ref.shard} is no longer what was listed at byte {ref.offset}: run again",
-        reason=FailureReason.CHANGED_SINCE_LISTED,
-    )
+    changed = changed_since_listed(ref)
     try:
         entries = tuple(read_entries(io.BytesIO(data), len(data), limits))
     except ShardError as error:
@@ -238,28 +237,6 @@ def _explained(error: ShardError, shard: str) -> ShardError:
     if error.reason == FailureReason.UNREADABLE_SHARD and storage.read_range(shard, 0, 4).startswith((_GZIP, _ZSTD)):
         hint = "; it is compressed: decompress it first"
     return ShardError(f"{error}{hint}", reason=error.reason)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardSummary:
-    """What is in a shard.
-
-    Attributes:
-        clips: good samples.
-        nbytes: size of the shard.
-        suffixes: (suffix, members, bytes), most frequent first.
-        bad: what cannot be worked on.
-        first_keys: of the first clips.
-        loose: names of the entries that belong to no sample, the first ones.
-    """
-
-    shard: str
-    clips: int
-    nbytes: int
-    suffixes: tuple[tuple[str, int, int], ...]
-    bad: tuple[BadSample, ...]
-    first_keys: tuple[str, ...]
-    loose: tuple[str, ...] = ()
 
 
 def inspect_shard(shard: str, limits: ShardLimits = DEFAULT_LIMITS, *, keys: int = 10) -> ShardSummary:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from avagent.core.actions import ACTION_SETS, ACTIONS
 from avagent.core.decide import Acceptance, Policy
 from avagent.core.errors import RecipeError
 from avagent.io.container import AUDIO_CODECS
+from avagent.io.shard_format import ShardOptions
+from avagent.io.tfrecord import DEFAULT_FIELDS, FieldMapping
 
 Scalar = str | int | float | bool | None
 
@@ -55,6 +57,29 @@ class OutputSection(_Section):
         return value
 
 
+class TFRecordSection(_Section):
+    """Which features of a record are what: of each list, the first that a record has; see `avagent.io.tfrecord`."""
+
+    key: tuple[str, ...] = Field(default=DEFAULT_FIELDS.key, description="none, or not there: records are numbered")
+    media: tuple[str, ...] = DEFAULT_FIELDS.media
+    audio: tuple[str, ...] = DEFAULT_FIELDS.audio
+    frames: tuple[str, ...] = DEFAULT_FIELDS.frames
+
+    @field_validator("key", "media", "audio", "frames", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _usable(self) -> TFRecordSection:
+        self.mapping()
+        return self
+
+    def mapping(self) -> FieldMapping:
+        """The same for reading."""
+        return FieldMapping(key=self.key, media=self.media, audio=self.audio, frames=self.frames)
+
+
 class WorkerSection(_Section):
     """What a worker may use; no decision depends on it."""
 
@@ -72,6 +97,7 @@ class Recipe(_Section):
     actions: Literal["paper", "extended"] | tuple[str, ...] = "extended"
     policy: PolicySection = Field(default_factory=PolicySection)
     output: OutputSection = Field(default_factory=OutputSection)
+    tfrecord: TFRecordSection = Field(default_factory=TFRecordSection)
     worker: WorkerSection = Field(default_factory=WorkerSection)
     max_failure_ratio: float = Field(default=0.1, ge=0, le=1, description="above it a finished run exits with code 3")
 
@@ -88,6 +114,10 @@ class Recipe(_Section):
     def allowed(self) -> frozenset[str]:
         """Kinds of action that may be used."""
         return ACTION_SETS[self.actions] if isinstance(self.actions, str) else frozenset(self.actions)
+
+    def shard_options(self) -> ShardOptions:
+        """How shards are read."""
+        return ShardOptions(fields=self.tfrecord.mapping())
 
     def loop_policy(self, margins: tuple[float, float]) -> Policy:
         """The loop's policy; `margins` (alignment, synchronization) stand in for those left out."""

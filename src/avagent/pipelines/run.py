@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from avagent.io.manifest import ManifestCounts, decisions_url, write_manifest
 from avagent.io.records import read_decisions
 from avagent.io.reports import read_report
 from avagent.io.rewrite import ShardReport
-from avagent.io.webdataset import Loose, iter_samples
+from avagent.io.shard_format import count_clips
 from avagent.pipelines.beam_options import is_local
 from avagent.pipelines.progress import Tally, show_progress
 from avagent.pipelines.wiring import Wired
@@ -87,21 +86,10 @@ def limit_tasks(inputs: Sequence[InputShard], limit: int | None) -> list[ShardTa
     for shard in inputs:
         if left <= 0:
             break
-        found = _count_clips(shard, left)
+        found = count_clips(shard.url, left)
         tasks.append(ShardTask(url=shard.url, clips=found))
         left -= found
     return tasks
-
-
-def _count_clips(shard: InputShard, most: int) -> int:
-    """Samples of a shard up to a bound; what cannot be read counts as one, as it does where the shard is read."""
-    found = 0
-    try:
-        for _ in islice((s for s in iter_samples(shard.url) if not isinstance(s, Loose)), most):
-            found += 1
-    except OSError:
-        return min(found + 1, most)
-    return found
 
 
 def decide_phase(session: Session, tasks: Sequence[ShardTask], inputs: Sequence[InputShard]) -> None:
@@ -133,6 +121,7 @@ def apply_phase(session: Session, tasks: Sequence[ShardTask], decided_in: str | 
                 decisions=decided_in or session.output,
                 provenance=session.wired.provenance,
                 audio_codec=session.wired.recipe.output.audio_codec,
+                shards=session.wired.loop.store.shards,
                 progress=path,
             )
             _run(session, "apply", todo, ApplyDecisions(target))

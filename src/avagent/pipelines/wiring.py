@@ -55,7 +55,7 @@ def wire(recipe: Recipe) -> Wired:
         scorer=PortLoader(scorer),
         policy=recipe.loop_policy(scoring.margins),
         allowed=recipe.allowed,
-        store=StoreConfig(max_bytes=recipe.worker.cache_mib << 20, run=uuid.uuid4().hex),
+        store=StoreConfig(max_bytes=recipe.worker.cache_mib << 20, run=uuid.uuid4().hex, shards=recipe.shard_options()),
         max_batch=recipe.worker.max_batch,
     )
     provenance = Provenance(

@@ -15,7 +15,8 @@ from apache_beam.pvalue import PCollection
 
 from avagent.core.state import ClipState
 from avagent.io.media_store import MediaStore
-from avagent.io.webdataset import BadSample, read_shard
+from avagent.io.samples import BadSample
+from avagent.io.shard_format import DEFAULT_OPTIONS, ShardOptions, read_shard
 from avagent.transforms.store import StoreConfig, process_store
 
 
@@ -32,9 +33,9 @@ class ShardTask:
     clips: int | None = None
 
 
-def read_states(task: ShardTask, store: MediaStore) -> Iterator[ClipState]:
+def read_states(task: ShardTask, store: MediaStore, options: ShardOptions = DEFAULT_OPTIONS) -> Iterator[ClipState]:
     """One state a clip; what cannot be worked on has failed already."""
-    for item in islice(read_shard(task.url), task.clips):
+    for item in islice(read_shard(task.url, options), task.clips):
         if isinstance(item, BadSample):
             yield ClipState(ref=item.ref, failure=item.failure)
         else:
@@ -56,4 +57,4 @@ class ReadShards(beam.PTransform):
 
 
 def _read(task: ShardTask, store: StoreConfig) -> Iterator[ClipState]:
-    yield from read_states(task, process_store(store))
+    yield from read_states(task, process_store(store), store.shards)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import partial
 
 from avagent.io.media_store import MediaStore
-from avagent.io.webdataset import read_clip
+from avagent.io.shard_format import DEFAULT_OPTIONS, ShardOptions, read_clip
 
 _stores: dict[StoreConfig, MediaStore] = {}
 _lock = threading.Lock()
@@ -19,10 +20,12 @@ class StoreConfig:
     Attributes:
         max_bytes: of media held in memory, per worker process.
         run: distinguishes runs in one process, so that a test or notebook never sees another run's media.
+        shards: how shards are read.
     """
 
     max_bytes: int = 256 << 20
     run: str = ""
+    shards: ShardOptions = DEFAULT_OPTIONS
 
 
 def process_store(config: StoreConfig) -> MediaStore:
@@ -31,5 +34,7 @@ def process_store(config: StoreConfig) -> MediaStore:
         store = _stores.get(config)
         if store is None:
             _stores.clear()
-            store = _stores[config] = MediaStore(max_bytes=config.max_bytes, read_clip=read_clip)
+            store = _stores[config] = MediaStore(
+                max_bytes=config.max_bytes, read_clip=partial(read_clip, options=config.shards)
+            )
         return store

@@ -20,6 +20,7 @@ from avagent.io.records import Provenance, read_decisions, write_decisions
 from avagent.io.repair import repair_sound
 from avagent.io.reports import write_report
 from avagent.io.rewrite import RewriteOptions, ShardReport, rewrite_shard
+from avagent.io.shard_format import DEFAULT_OPTIONS, ShardOptions
 from avagent.transforms.metrics import NAMESPACE, stage_latency
 from avagent.transforms.progress import report_progress
 
@@ -33,6 +34,7 @@ class ApplyTarget:
         decisions: the output folder of the run that decided; the same or another.
         provenance: for the clips' records.
         audio_codec: `source`, or FFmpeg's name of a codec.
+        shards: how shards are read.
         progress: file that local workers report finished shards to; None: no such report.
     """
 
@@ -40,6 +42,7 @@ class ApplyTarget:
     decisions: str
     provenance: Provenance
     audio_codec: str = "source"
+    shards: ShardOptions = DEFAULT_OPTIONS
     progress: str | None = None
 
 
@@ -56,6 +59,8 @@ def apply_decisions(shard: str, target: ApplyTarget) -> ShardReport:
         output=target.output,
         edit=partial(repaired_members, audio_codec=target.audio_codec),
         provenance=target.provenance,
+        limits=target.shards.limits,
+        fields=target.shards.fields,
     )
     report = rewrite_shard(shard, decisions, options)
     if report.late_failures:
