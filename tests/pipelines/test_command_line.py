@@ -118,6 +118,12 @@ def test_progress_counts_what_workers_report(tmp_path: Path):
     assert tally.line("decide", now=10.0) == ("decide: 3 clips, 0.3 clips/s, 25%, 0:30 left, improved 1, unchanged 2")
 
 
+def test_with_a_limit_progress_is_counted_in_clips():
+    tally = Tally(unit="clips", total_bytes=10_000, total=4, started=0.0)
+    tally.labels["unchanged"] = 2
+    assert "50%, 0:10 left" in tally.line("decide", now=10.0)
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_is_shown(tmp_path: Path, terminal: bool):
     path = tmp_path / "progress"

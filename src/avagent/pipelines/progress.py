@@ -25,11 +25,13 @@ class Tally:
     Attributes:
         unit: what is counted.
         total_bytes: of all shards to be worked on.
+        total: how many there are to do; None: not known, the bytes tell how far it is.
         started: `time.monotonic()` at the start.
     """
 
     unit: str
     total_bytes: int
+    total: int | None = None
     started: float = field(default_factory=time.monotonic)
     labels: Counter[str] = field(default_factory=Counter)
     done_bytes: int = 0
@@ -55,7 +57,8 @@ class Tally:
         """Count, rate, time left and labels, in one line."""
         elapsed = max(1e-3, (time.monotonic() if now is None else now) - self.started)
         done = self.labels.total()
-        share = min(1.0, self.done_bytes / self.total_bytes) if self.total_bytes else 0.0
+        part, whole = (self.done_bytes, self.total_bytes) if self.total is None else (done, self.total)
+        share = min(1.0, part / whole) if whole else 0.0
         parts = [f"{title}: {done} {self.unit}", f"{done / elapsed:.1f} {self.unit}/s"]
         if share > 0:
             parts.append(f"{100 * share:.0f}%, {_clock(elapsed * (1 - share) / share)} left")

@@ -98,8 +98,10 @@ def decide_phase(session: Session, tasks: Sequence[ShardTask], inputs: Sequence[
     if not todo:
         return
     wanted = {task.url for task in todo}
-    total = sum(shard.nbytes or 0 for shard in inputs if shard.url in wanted)
-    with _progress(session, "decide", Tally(unit="clips", total_bytes=total)) as path:
+    nbytes = sum(shard.nbytes or 0 for shard in inputs if shard.url in wanted)
+    limits = [task.clips for task in todo if task.clips is not None]
+    tally = Tally(unit="clips", total_bytes=nbytes, total=sum(limits) if limits else None)
+    with _progress(session, "decide", tally) as path:
         loop = replace(session.wired.loop, progress=path)
         _run(session, "decide", todo, DecideShards(loop, session.output))
 
@@ -113,9 +115,9 @@ def apply_phase(session: Session, tasks: Sequence[ShardTask], decided_in: str | 
         decided_in: output folder of the run that decided; None: this one.
     """
     todo = [task.url for task in tasks if not _written(session.output, task.url)]
-    total = sum(_size(url) or 0 for url in todo)
     if todo:
-        with _progress(session, "apply", Tally(unit="shards", total_bytes=total)) as path:
+        tally = Tally(unit="shards", total_bytes=0, total=len(todo))
+        with _progress(session, "apply", tally) as path:
             target = ApplyTarget(
                 output=session.output,
                 decisions=decided_in or session.output,
