@@ -11,10 +11,10 @@ from scipy.signal import resample_poly
 
 from avagent.core.actions import Volume
 from avagent.core.media import FloatArray, Waveform
-from avagent.dsp.bs1770 import gated_loudness, true_peak_dbtp
+from avagent.dsp.bs1770 import gated_loudness, oversampled_peaks, true_peak_dbtp
 from avagent.dsp.declip import clipped_mask, declip
 from avagent.dsp.edit import apply
-from avagent.dsp.limiter import limit
+from avagent.dsp.limiter import turn_down
 from avagent.dsp.volume import VolumeReport
 
 from .sounds import resonances, si_sdr, syllables, tone, waveform, white
@@ -128,8 +128,22 @@ def test_true_peak_sees_between_the_samples() -> None:
 def test_the_limiter_leaves_what_is_below_alone() -> None:
     samples = tone(16_000, 1.0, 300.0, 0.5)
     before = samples.copy()
-    assert limit(samples, 16_000, -1.0) == 0
+    sound = Waveform(samples, 16_000)
+    assert turn_down(sound, oversampled_peaks(sound, 0.89), 1.0, 0.89) == ([], 0)
     np.testing.assert_array_equal(samples, before)
+
+
+def test_the_limiter_changes_only_what_lies_around_a_peak() -> None:
+    rate = 48_000
+    samples = tone(rate, 3.0, 300.0, 0.5)
+    samples[0, rate : rate + 200] *= 3.0
+    sound = Waveform(samples.copy(), rate)
+    runs, count = turn_down(sound, oversampled_peaks(sound, 0.89), 1.0, 0.89)
+    assert 200 <= count < 1_500
+    changed = np.flatnonzero(sound.samples[0] != samples[0])
+    assert all(any(start <= place < stop for start, stop in runs) for place in changed[[0, -1]])
+    assert changed[-1] - changed[0] < 0.03 * rate
+    assert true_peak(sound.samples) <= 20.0 * np.log10(0.89) + 0.01
 
 
 @pytest.mark.parametrize(("level", "gain"), [(0.3, 4.0), (0.4, 4.0)])

@@ -10,7 +10,7 @@ from pyloudnorm import IIRfilter  # pyright: ignore[reportMissingTypeStubs]
 from scipy.signal import lfilter  # pyright: ignore[reportUnknownVariableType]
 
 from avagent.core.media import FloatArray, Waveform
-from avagent.dsp.resampling import resample
+from avagent.dsp.resampling import resample_single
 
 Array = npt.NDArray[np.float64]
 
@@ -18,7 +18,8 @@ STEP_S = 0.1
 _CHUNK = 1 << 18
 _OFFSET = -0.691
 _CONTEXT = 128
-_CELL = 1024
+CELL = 1024
+"""Samples that are oversampled, or limited, together."""
 _FULL_RATE = 32_000
 """Below, sound often reaches up to the Nyquist frequency: it is oversampled eight times instead of four, in Hz."""
 
@@ -119,9 +120,9 @@ def true_peak_dbtp(waveform: Waveform) -> float | None:
 
 def _loud_stretches(magnitude: FloatArray, threshold: float) -> list[tuple[int, int]]:
     """Stretches [start, stop) of whole cells that hold a sample above the threshold, at most a chunk long."""
-    starts = np.arange(0, magnitude.size, _CELL)
+    starts = np.arange(0, magnitude.size, CELL)
     loud = np.maximum.reduceat(magnitude, starts) > threshold if magnitude.size else np.zeros(0, bool)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], loud.astype(np.int8), [0]]))) * _CELL
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], loud.astype(np.int8), [0]]))) * CELL
     return [
         (low, min(low + _CHUNK, int(stop), magnitude.size))
         for start, stop in zip(edges[::2], edges[1::2], strict=True)
@@ -130,14 +131,15 @@ def _loud_stretches(magnitude: FloatArray, threshold: float) -> list[tuple[int, 
 
 
 def _fine_peaks(channel: FloatArray, factor: int) -> FloatArray:
-    """The largest of each sample and the points between it and its neighbours."""
-    fine = np.zeros(factor * channel.size)
-    dense = np.abs(resample(channel, 1.0, factor, "VHQ"))[: fine.size]
-    fine[: dense.size] = dense
-    grid = fine.reshape(-1, factor).max(axis=1)
-    peaks = np.maximum(grid, np.abs(channel))
-    peaks[1:] = np.maximum(peaks[1:], grid[:-1])
-    return peaks.astype(np.float32)
+    """The largest of each sample and the points between it and its neighbours; the factor is a power of two."""
+    fine = np.zeros(factor * channel.size, np.float32)
+    dense = resample_single(channel, 1.0, factor)[: fine.size]
+    np.abs(dense, out=fine[: dense.size])
+    while fine.size > channel.size:
+        fine = np.maximum(fine[0::2], fine[1::2])
+    peaks = np.maximum(fine, np.abs(channel))
+    np.maximum(peaks[1:], fine[:-1], out=peaks[1:])
+    return peaks
 
 
 def _k_weighting(rate: int) -> tuple[tuple[Array, Array], ...]:
