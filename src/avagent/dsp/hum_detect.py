@@ -9,9 +9,11 @@ the same complex amplitude in nearly every part of the clip.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.fft import rfft
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from avagent.core.media import Waveform
@@ -120,7 +122,8 @@ def _weights(samples: Array) -> Array:
 
 
 def _periodogram(block: _Block) -> Array:
-    spectrum = np.square(np.abs(np.fft.rfft(block.samples * block.weights, _FFT)))
+    transform = np.asarray(rfft(block.samples * block.weights, _FFT))
+    spectrum = np.square(transform.real) + np.square(transform.imag)
     return spectrum / (float(np.mean(spectrum)) + 1e-30)
 
 
@@ -129,7 +132,8 @@ def _prominence(power: Array, length: float) -> Array:
     step = _RATE / _FFT
     width = int(max(8.0, 6.0 / length) / step)
     count = power.size // width
-    medians = np.median(power[: count * width].reshape(count, width), axis=1)
+    middle = width // 2
+    medians = np.partition(power[: count * width].reshape(count, width), middle, axis=1)[:, middle]
     padded = np.concatenate([medians[:1], medians, medians[-1:]])
     smooth = np.maximum(medians, np.minimum(padded[:-2], padded[2:]))
     centres = (np.arange(count) + 0.5) * width
@@ -142,11 +146,7 @@ def _fundamental(prominence: Array, length: float, top: float) -> tuple[float, l
     step = _RATE / _FFT
     reach = max(3, int(0.7 / length / step) | 1)
     peaks = maximum_filter1d(prominence, reach)
-    candidates = np.concatenate([np.arange(45.0, 66.0, 0.05), np.arange(90.0, 132.0, 0.05)])
-    orders = np.arange(1, int(top / 45.0) + 1)
-    frequencies = candidates[:, None] * orders[None, :]
-    inside = frequencies < top
-    index = np.minimum((frequencies / step).round().astype(int), prominence.size - 1)
+    candidates, orders, index, inside = _candidates(top)
     gain = np.where(inside, np.log(peaks[index] / _LINE_SNR), 0.0)
     hits = np.maximum(gain, 0.0)
     # A harmonic missing below one that is there speaks for another fundamental; missing high ones are the rule.
@@ -162,6 +162,16 @@ def _fundamental(prominence: Array, length: float, top: float) -> tuple[float, l
     if found[0] > _HIGHEST_FIRST:
         return None
     return float(candidates[best]), found
+
+
+@lru_cache(maxsize=4)
+def _candidates(top: float) -> tuple[Array, Array, npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+    """Fundamentals in Hz; orders; where their multiples lie in the spectrum [fundamentals, orders], and which count."""
+    fundamentals = np.concatenate([np.arange(45.0, 66.0, 0.05), np.arange(90.0, 132.0, 0.05)])
+    orders = np.arange(1.0, int(top / 45.0) + 1.0)
+    frequencies = fundamentals[:, None] * orders[None, :]
+    index = np.minimum((frequencies * (_FFT / _RATE)).round().astype(np.intp), _FFT // 2)
+    return fundamentals, orders, index, frequencies < top
 
 
 def _refine(power: Array, prominence: Array, coarse: float, orders: list[int]) -> float:

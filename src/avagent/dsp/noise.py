@@ -113,10 +113,12 @@ def _floors(power: FloatArray, quantile: float) -> tuple[FloatArray, FloatArray]
     floor = _at_quantile(ordered, _SEED_QUANTILE)[:, :, None]
     shrink = np.float32(1.0 - _CUT * math.exp(-_CUT) / (1.0 - math.exp(-_CUT)))
     # Sorted along time, "below the cut" is a prefix: sums come from a cumulative sum.
-    sums = np.cumsum(ordered, axis=2)
+    sums = np.cumsum(ordered, axis=2).ravel()
+    first = np.arange(0, sums.size, frames, dtype=np.intp).reshape(floor.shape)
     for _ in range(_ITERATIONS):
-        count = np.maximum(np.count_nonzero(ordered < np.float32(_CUT) * floor, axis=2, keepdims=True), 1)
-        floor = np.take_along_axis(sums, np.minimum(count, frames) - 1, axis=2) / (shrink * count)
+        below = (ordered < np.float32(_CUT) * floor).view(np.uint8)
+        count = np.maximum(np.add.reduce(below, axis=2, keepdims=True, dtype=np.uint32), 1)
+        floor = sums[first + count - 1] / (shrink * count)
     tonal = _tonal(ordered)
     low = _smooth(_bridged(floor[:, :, 0].mean(axis=0, dtype=np.float32), tonal))
     return low, _smooth(_bridged(_at_quantile(ordered, quantile).mean(axis=0), tonal))

@@ -41,7 +41,12 @@ def spectral_gate(waveform: Waveform, action: SpectralGate) -> tuple[Waveform, N
 
     def rule(ratio: FloatArray) -> FloatArray:
         # The logistic function of the level in dB is a power law of the ratio.
-        mask = 1.0 / (1.0 + (threshold / np.maximum(ratio, 1e-6)) ** steep)
-        return np.asarray(closed + (1.0 - closed) * mask, np.float32)
+        mask = np.maximum(ratio, np.float32(1e-6), out=ratio)
+        np.divide(threshold, mask, out=mask)
+        np.power(mask, steep, out=mask)
+        mask += np.float32(1.0)
+        np.divide(np.float32(1.0) - closed, mask, out=mask)
+        mask += closed
+        return mask
 
     return filter_spectrum(waveform, action, rule)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ _BLOCK_S = 16.0
 _CONTEXT_S = 0.5
 _NOMINAL_RATE = 16_000
 _MIN_WINDOW = 3
+_STRIDE = 1024
+"""Samples that share one value of the noise track: short against its windows."""
 
 
 def wavelet_denoise(waveform: Waveform, action: WaveletDenoise) -> tuple[Waveform, NoiseReport]:
@@ -55,6 +58,7 @@ def _depth(levels: int, rate: int, length: int) -> int:
     return min(depth, deepest(length))
 
 
+@lru_cache(maxsize=16)
 def _responses(levels: int, stft: Stft) -> FloatArray:
     """float32 [levels + 1, bins]: from noise power per bin to the variance of a coefficient; coarsest level first."""
     omega = np.linspace(0.0, np.pi, stft.bins)
@@ -74,10 +78,17 @@ def _shrink_block(samples: FloatArray, position: int, variances: NoiseTrack, loc
     parts = decompose(samples, variances.power.shape[1] - 1)
     for index, part in enumerate(parts):
         scale = 2 ** (len(parts) - max(index, 1))
-        centres = position + (np.arange(part.shape[1], dtype=np.float64) + 0.5) * scale
-        noise = NoiseTrack(variances.centres, variances.power[:, index : index + 1]).at(centres)[:, 0]
+        noise = _over_time(variances, index, position, part.shape[1], scale)
         power = uniform_filter1d(np.mean(np.square(part), axis=0), max(_MIN_WINDOW, local // scale), mode="reflect")
         power = np.maximum(power, np.float32(1e-20))
         gain = np.maximum(1.0 - np.float32(strength**2) * noise / power, 0.0).astype(np.float32)
         np.multiply(part, gain, out=part)
     return compose(parts, samples.shape[1])
+
+
+def _over_time(variances: NoiseTrack, index: int, position: int, count: int, scale: int) -> FloatArray:
+    """Noise variance of `count` coefficients of a level, `scale` samples apart; neighbours share a value."""
+    together = max(1, _STRIDE // scale)
+    centres = position + (np.arange(-(-count // together), dtype=np.float64) + 0.5) * (scale * together)
+    level = NoiseTrack(variances.centres, variances.power[:, index : index + 1])
+    return np.repeat(level.at(centres)[:, 0], together)[:count]
