@@ -36,6 +36,7 @@ ALL: tuple[Action, ...] = (
     Speed(factor=1.05),
     Speed(factor=25 / 24, mode="resample"),
     Pitch(semitones=2),
+    Pitch(semitones=2, formants="keep"),
     Volume(target_lufs=-16.0),
     FillBlanks(),
     Shift(milliseconds=100),
@@ -59,7 +60,7 @@ def measure(recordings: Recordings, *, memory: bool) -> tuple[list[Table], list[
         paces = [_pace(action, low, RATE), _pace(action, high, _HIGH)]
         brief = 50.0 / _pace(action, low[: RATE // 20], RATE)
         peak = _peak_memory(action, high) if memory else float("nan")
-        name = f"{action.kind} ({action.mode})" if isinstance(action, Speed) else action.kind
+        name = _name(action)
         table.rows.append((name, [f"{paces[0]:.0f}", f"{paces[1]:.0f}", brief, peak]))
         if action.kind not in _LIBRARYS_OWN and not (paces[0] >= 500 and paces[1] >= 150):
             slow.append(f"{name} {paces[0]:.0f}/{paces[1]:.0f}")
@@ -71,6 +72,16 @@ def measure(recordings: Recordings, *, memory: bool) -> tuple[list[Table], list[
             Goal("memory on 10 minutes of 48 kHz stereo ≤ 3 x the input", ", ".join(hungry) or "all", not hungry)
         )
     return [table], goals
+
+
+def _name(action: Action) -> str:
+    match action:
+        case Speed():
+            return f"{action.kind} ({action.mode})"
+        case Pitch():
+            return f"{action.kind} (formants {action.formants})"
+        case _:
+            return action.kind
 
 
 def _noisy(recordings: Recordings) -> FloatArray:

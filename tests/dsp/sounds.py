@@ -37,6 +37,16 @@ def resonances(rate: int, seconds: float, *, seed: int = 2) -> FloatArray:
     return (0.1 * samples / np.std(samples)).astype(np.float32)[None, :]
 
 
+def vowel(rate: int, seconds: float, pitch_hz: float, formants: tuple[float, ...]) -> FloatArray:
+    """float32 [1, samples]: pulses of gliding pitch through resonances 90 Hz wide, peak 0.2."""
+    glide = pitch_hz * (1.0 + 0.2 * np.sin(2 * np.pi * 0.9 * np.arange(round(seconds * rate)) / rate))
+    samples = np.diff(np.floor(np.cumsum(glide) / rate), prepend=0.0)
+    for hz in formants:
+        pole = np.exp((2j * np.pi * hz - np.pi * 90.0) / rate)
+        samples = np.asarray(lfilter([1.0], np.real(np.poly([pole, np.conj(pole)])), samples))
+    return (0.2 * samples / np.abs(samples).max()).astype(np.float32)[None, :]
+
+
 def white(rate: int, seconds: float, rms: float, *, seed: int = 1, channels: int = 1) -> FloatArray:
     """float32 [channels, samples] of Gaussian noise."""
     generator = np.random.default_rng(seed)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.linalg import solve_toeplitz
 
 from avagent.core.actions import Pitch, Speed
 from avagent.core.media import FloatArray, Waveform
 from avagent.dsp.edit import apply
+from avagent.dsp.pitch_track import pitch_track
 from avagent.dsp.timescale import PitchReport, SpeedReport
 
-from .sounds import strongest_hz, syllables, tone, waveform, white
+from .sounds import strongest_hz, syllables, tone, vowel, waveform, white
 
 FACTORS = (0.5, 0.8, 24 / 25, 1.001, 1.25, 2.0)
 
@@ -57,6 +60,55 @@ def test_pitch_moves_by_the_interval_and_keeps_the_length(semitones: float) -> N
     assert isinstance(edited.report, PitchReport)
     assert edited.report.ratio == pytest.approx(2.0 ** (semitones / 12.0))
     assert cents(strongest_hz(edited.waveform.samples[0], 16_000), 330.0 * 2.0 ** (semitones / 12.0)) <= 2.0
+
+
+def formants_hz(samples: FloatArray, rate: int) -> npt.NDArray[np.float64]:
+    """Peaks of the envelope that linear prediction puts over the mean power spectrum."""
+    frames = np.lib.stride_tricks.sliding_window_view(samples[rate // 8 : -rate // 8], 1_024)[::256]
+    power = np.mean(np.square(np.abs(np.fft.rfft(frames * np.hanning(1_024), 2_048))), axis=0)
+    correlation = np.fft.irfft(power)[:15]
+    coefficients = solve_toeplitz(correlation[:-1], correlation[1:])
+    level = -np.log(np.abs(np.fft.rfft(np.concatenate([[1.0], -coefficients]), 16_384)))
+    peaks = np.flatnonzero((level[1:-1] > level[:-2]) & (level[1:-1] >= level[2:])) + 1
+    return peaks * rate / 16_384
+
+
+@pytest.mark.parametrize(
+    ("pitch_hz", "formants"), [(110.0, (700.0, 1_220.0, 2_600.0)), (130.0, (500.0, 1_500.0, 2_500.0))]
+)
+@pytest.mark.parametrize("semitones", [-4.0, -2.0, 2.0, 4.0])
+def test_formants_stay_where_asked(pitch_hz: float, formants: tuple[float, ...], semitones: float) -> None:
+    rate = 16_000
+    source = waveform(vowel(rate, 3.0, pitch_hz, formants), rate)
+    before = formants_hz(source.samples[0], rate)[:3]
+    ratio = 2.0 ** (semitones / 12.0)
+    for mode, wanted in (("keep", before), ("follow", before * ratio)):
+        action = Pitch(semitones=semitones, formants=mode)  # pyright: ignore[reportArgumentType]
+        out = apply(action, source).waveform
+        assert out.length == source.length
+        got = formants_hz(out.samples[0], rate)
+        error = [float(np.min(np.abs(got - hz))) / hz for hz in wanted]
+        assert np.mean(error) <= 0.05
+        assert max(error) <= 0.08
+        old, new = pitch_track(source).frequency, pitch_track(out).frequency
+        both = (old > 0.0) & (new > 0.0)
+        assert np.mean(both) > 0.3
+        assert cents(float(np.median(new[both] / old[both])), ratio) <= 10.0
+
+
+@pytest.mark.parametrize("semitones", [-12.0, -3.0, 0.5, 7.0, 12.0])
+@pytest.mark.parametrize(("rate", "channels", "length"), [(8_000, 1, 90), (16_000, 2, 8_000), (48_000, 1, 40_000)])
+def test_kept_formants_keep_length_image_and_pitch(semitones: float, rate: int, channels: int, length: int) -> None:
+    mono = (tone(rate, 1.0, 330.0) + tone(rate, 1.0, 660.0, 0.1))[:, :length]
+    source = waveform(np.concatenate([mono, 0.5 * mono][:channels]), rate)
+    out = apply(Pitch(semitones=semitones, formants="keep"), source).waveform
+    assert out.samples.shape == source.samples.shape
+    assert np.isfinite(out.samples).all()
+    if channels == 2:
+        np.testing.assert_allclose(out.samples[1], 0.5 * out.samples[0], atol=1e-3)
+    if length >= 8_000:
+        got, fundamental = strongest_hz(out.samples[0], rate), 330.0 * 2.0 ** (semitones / 12.0)
+        assert cents(got, fundamental * round(got / fundamental)) <= 2.0
 
 
 def centre_of_energy(samples: FloatArray, around: int, reach: int) -> float:

@@ -128,9 +128,13 @@ class Pitch:
     kind: Literal["pitch"] = "pitch"
     semitones: float
     """Above 0 is higher, [-12, 12] semitones."""
+    formants: Literal["follow", "keep"] = "follow"
+    """`follow`: they move along, as in a recording at a wrong rate that this repairs; `keep`: the same speaker."""
 
     def __post_init__(self) -> None:
         _within(self, "semitones", -12.0, 12.0, "semitones")
+        if self.formants not in ("follow", "keep"):
+            raise ParameterError(f"Pitch.formants must be 'follow' or 'keep', got {self.formants!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

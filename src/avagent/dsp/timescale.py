@@ -12,6 +12,7 @@ from python_stretch.Signalsmith import Stretch  # pyright: ignore[reportMissingT
 
 from avagent.core.actions import Pitch, Speed
 from avagent.core.media import FloatArray, Waveform
+from avagent.dsp.formants import restore_formants
 
 _SEED = 1
 _BLOCKS_S = (0.05, 0.12, 0.2)
@@ -69,7 +70,8 @@ def pitch(waveform: Waveform, action: Pitch) -> tuple[Waveform, PitchReport]:
 
     Up, it is resampled first: what is stretched is the shorter sound.
 
-    Formants move along, as they did in the recordings that this repairs (sound played at a wrong rate).
+    Formants move along, as they did in the recordings that this repairs (sound played at a wrong rate), or are kept by
+    :func:`~avagent.dsp.formants.restore_formants`.
     """
     ratio = 2.0 ** (action.semitones / 12.0)
     if action.semitones == 0.0 or waveform.length == 0:
@@ -80,7 +82,10 @@ def pitch(waveform: Waveform, action: Pitch) -> tuple[Waveform, PitchReport]:
     out = _stretched(source, 1.0 / ratio, block_s)
     if ratio < 1.0:
         out = _resampled(out, ratio)
-    return Waveform(fit(out, length), rate), PitchReport(ratio=ratio, block_s=block_s)
+    out = fit(out, length)
+    if action.formants == "keep":
+        out = restore_formants(waveform, out, ratio)
+    return Waveform(out, rate), PitchReport(ratio=ratio, block_s=block_s)
 
 
 def fit(samples: FloatArray, length: int) -> FloatArray:
