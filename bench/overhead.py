@@ -25,12 +25,14 @@ from avagent.core.state import ClipDecision, ClipState, conclude
 from avagent.io.manifest import decisions_url
 from avagent.io.records import write_decisions
 from avagent.io.shards import list_shards
+from avagent.pipelines.applying import apply_phase
 from avagent.pipelines.beam_options import beam_options
+from avagent.pipelines.deciding import decide_phase
 from avagent.pipelines.recipe import load_recipe
-from avagent.pipelines.run import Session, apply_phase, decide_phase, list_inputs
+from avagent.pipelines.run import Session, list_inputs
 from avagent.pipelines.wiring import Wired, wire
+from avagent.transforms.loop import Loop
 from avagent.transforms.read import ShardTask, read_states
-from avagent.transforms.refine import Loop
 from avagent.transforms.stages import (
     caption_clips,
     close_round,

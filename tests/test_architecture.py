@@ -227,3 +227,9 @@ def _text(path: Path) -> str | None:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         return None
+
+
+def test_applying_decisions_loads_no_model_runtime():
+    """Beam's inference module imports torch where it is installed: only what decides may import it."""
+    code = "import sys, avagent.pipelines.apply; sys.exit(any(m in sys.modules for m in ('torch', 'transformers')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -31,9 +31,8 @@ from avagent.core.state import ClipDecision, Outcome
 from avagent.io.manifest import decisions_url
 from avagent.io.records import read_decisions
 from avagent.transforms.decisions import DecideShards
-from avagent.transforms.infer import PortLoader
+from avagent.transforms.loop import Loop, PortLoader
 from avagent.transforms.read import ShardTask
-from avagent.transforms.refine import Loop
 from avagent.transforms.store import StoreConfig
 
 RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"

@@ -13,11 +13,13 @@ from avagent.core.errors import UsageError
 from avagent.io import storage
 from avagent.io.commit import RUN_FILE, claim_output, is_complete
 from avagent.io.manifest import decisions_url, manifest_url
+from avagent.pipelines.applying import apply_phase
 from avagent.pipelines.beam_options import beam_options
 from avagent.pipelines.options import BEAM_CONTEXT, own_options
 from avagent.pipelines.recipe import Recipe
-from avagent.pipelines.refine import RefineRequest, conclude_run, run_identity, run_record
-from avagent.pipelines.run import Session, apply_phase, commit_run, limit_tasks, list_inputs
+from avagent.pipelines.request import RefineRequest, run_identity, run_record
+from avagent.pipelines.run import Session, commit_run, limit_tasks, list_inputs
+from avagent.pipelines.summary import conclude_run
 from avagent.pipelines.wiring import wire
 
 

@@ -2,58 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import click
 from rich.console import Console
 
-from avagent import __version__
-from avagent.core.state import Outcome
 from avagent.io.commit import claim_output, is_complete
-from avagent.io.manifest import ManifestCounts
 from avagent.io.shards import check_names, list_shards
+from avagent.pipelines.applying import apply_phase
 from avagent.pipelines.beam_options import beam_options
+from avagent.pipelines.deciding import decide_phase
 from avagent.pipelines.options import BEAM_CONTEXT, own_options, recipe_options
-from avagent.pipelines.recipe import Recipe, load_recipe
-from avagent.pipelines.run import (
-    InputShard,
-    Session,
-    apply_phase,
-    commit_decisions,
-    commit_run,
-    decide_phase,
-    limit_tasks,
-    list_inputs,
-)
-from avagent.pipelines.summary import exit_code, print_summary
-from avagent.pipelines.wiring import Wired, wire
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefineRequest:
-    """What `avagent refine` was asked to do.
-
-    Attributes:
-        source: folder, glob or shard list.
-        output: folder.
-        recipe: validated.
-        limit: clips at most, over all shards; None: all.
-        decide_only: stop before shards are rewritten.
-        overwrite: replace another run's output.
-        beam: Beam's own arguments.
-    """
-
-    source: str
-    output: str
-    recipe: Recipe
-    limit: int | None = None
-    decide_only: bool = False
-    overwrite: bool = False
-    beam: tuple[str, ...] = ()
+from avagent.pipelines.recipe import load_recipe
+from avagent.pipelines.request import RefineRequest, run_identity, run_record
+from avagent.pipelines.run import Session, commit_decisions, commit_run, limit_tasks, list_inputs
+from avagent.pipelines.summary import conclude_run
+from avagent.pipelines.wiring import wire
 
 
 @click.command(context_settings=BEAM_CONTEXT)
@@ -120,39 +84,3 @@ def run_refine(request: RefineRequest, console: Console) -> int:
     else:
         counts = commit_run(session, apply_phase(session, tasks), record)
     return conclude_run(session, counts, [task.url for task in tasks])
-
-
-def conclude_run(session: Session, counts: ManifestCounts, shards: Sequence[str]) -> int:
-    """Print the summary; gives the exit code."""
-    print_summary(session, counts, shards)
-    failed = dict(counts.outcomes).get(Outcome.FAILED, 0)
-    return exit_code(failed, counts.clips, session.wired.recipe.max_failure_ratio)
-
-
-def run_identity(wired: Wired, inputs: Sequence[InputShard], limit: int | None) -> str:
-    """SHA-256 of all that the output depends on, as far as it can be told without reading the shards."""
-    content = {
-        "fingerprint": wired.provenance.fingerprint,
-        "inputs": [[shard.url, shard.nbytes] for shard in inputs],
-        "limit": limit,
-        "version": __version__,
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def run_record(wired: Wired, inputs: Sequence[InputShard], request: RefineRequest) -> Mapping[str, Any]:
-    """What `run.json` says besides counts and timings."""
-    return {
-        "avagent": __version__,
-        "recipe": wired.recipe.model_dump(mode="json"),
-        "fingerprint": wired.provenance.fingerprint,
-        "models": dict(wired.models),
-        "policy": {
-            "min_gain_alignment": wired.loop.policy.min_gain_alignment,
-            "min_gain_synchronization": wired.loop.policy.min_gain_synchronization,
-        },
-        "inputs": [{"url": shard.url, "bytes": shard.nbytes} for shard in inputs],
-        "limit": request.limit,
-        "decide_only": request.decide_only,
-        "beam": list(request.beam),
-    }

@@ -1,4 +1,4 @@
-"""A run: list, decide, apply, finalize. Everything that happens in the driver."""
+"""What all runs share in the driver: inputs, a phase's pipeline, its progress and metrics, the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,12 @@ from avagent.io import storage
 from avagent.io.commit import finalize, write_run
 from avagent.io.manifest import ManifestCounts, decisions_url, write_manifest
 from avagent.io.records import read_decisions
-from avagent.io.reports import read_report
 from avagent.io.rewrite import ShardReport
 from avagent.io.shard_format import count_clips
 from avagent.pipelines.beam_options import is_local
 from avagent.pipelines.progress import Tally, show_progress
 from avagent.pipelines.wiring import Wired
-from avagent.transforms.decisions import DecideShards
 from avagent.transforms.read import ShardTask
-from avagent.transforms.write import ApplyDecisions, ApplyTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,47 +89,8 @@ def limit_tasks(inputs: Sequence[InputShard], limit: int | None) -> list[ShardTa
     return tasks
 
 
-def decide_phase(session: Session, tasks: Sequence[ShardTask], inputs: Sequence[InputShard]) -> None:
-    """Decide on every shard that has no decision file yet."""
-    todo = [task for task in tasks if not storage.exists(decisions_url(session.output, task.url))]
-    if not todo:
-        return
-    wanted = {task.url for task in todo}
-    nbytes = sum(shard.nbytes or 0 for shard in inputs if shard.url in wanted)
-    limits = [task.clips for task in todo if task.clips is not None]
-    tally = Tally(unit="clips", total_bytes=nbytes, total=sum(limits) if limits else None)
-    with _progress(session, "decide", tally) as path:
-        loop = replace(session.wired.loop, progress=path)
-        _run(session, "decide", todo, DecideShards(loop, session.output))
-
-
-def apply_phase(session: Session, tasks: Sequence[ShardTask], decided_in: str | None = None) -> list[ShardReport]:
-    """Rewrite every shard that has no report yet, and collect the reports of all.
-
-    Args:
-        session: the run.
-        tasks: its shards.
-        decided_in: output folder of the run that decided; None: this one.
-    """
-    todo = [task.url for task in tasks if not _written(session.output, task.url)]
-    if todo:
-        tally = Tally(unit="shards", total_bytes=0, total=len(todo))
-        with _progress(session, "apply", tally) as path:
-            target = ApplyTarget(
-                output=session.output,
-                decisions=decided_in or session.output,
-                provenance=session.wired.provenance,
-                audio_codec=session.wired.recipe.output.audio_codec,
-                shards=session.wired.loop.store.shards,
-                progress=path,
-            )
-            _run(session, "apply", todo, ApplyDecisions(target))
-    reports = [read_report(session.output, task.url) for task in tasks]
-    return [report for report in reports if report is not None]
-
-
 @contextmanager
-def _progress(session: Session, title: str, tally: Tally) -> Iterator[str | None]:
+def phase_progress(session: Session, title: str, tally: Tally) -> Iterator[str | None]:
     """The file that local workers report to, shown while the block runs; None for other runners."""
     if not is_local(session.options):
         yield None
@@ -143,12 +101,8 @@ def _progress(session: Session, title: str, tally: Tally) -> Iterator[str | None
             yield str(path)
 
 
-def _written(output: str, shard: str) -> bool:
-    report = read_report(output, shard)
-    return report is not None and (report.url is None or storage.exists(report.url))
-
-
-def _run(session: Session, phase: str, elements: Sequence[Any], transform: beam.PTransform[Any, Any]) -> None:
+def run_phase(session: Session, phase: str, elements: Sequence[Any], transform: beam.PTransform[Any, Any]) -> None:
+    """Run one phase's pipeline to its end; time and metrics go to the session's clock."""
     started = time.perf_counter()
     pipeline = beam.Pipeline(options=session.options)
     _ = pipeline | "Shards" >> beam.Create(elements, reshuffle=False) | phase.capitalize() >> transform

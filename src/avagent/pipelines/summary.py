@@ -17,6 +17,13 @@ OVER_FAILURE_RATIO = 3
 _SHOWN_REASONS = 5
 
 
+def conclude_run(session: Session, counts: ManifestCounts, shards: Sequence[str]) -> int:
+    """Print the summary; gives the exit code."""
+    print_summary(session, counts, shards)
+    failed = dict(counts.outcomes).get(Outcome.FAILED, 0)
+    return exit_code(failed, counts.clips, session.wired.recipe.max_failure_ratio)
+
+
 def exit_code(failed: int, clips: int, max_failure_ratio: float) -> int:
     """0, or 3 if more clips failed than the recipe allows."""
     return OVER_FAILURE_RATIO if clips and failed / clips > max_failure_ratio else 0

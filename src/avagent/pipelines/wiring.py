@@ -11,8 +11,7 @@ from avagent import __version__
 from avagent.io.records import Provenance
 from avagent.models.registry import build_captioner, build_planner, build_scorer
 from avagent.pipelines.recipe import Recipe
-from avagent.transforms.infer import PortLoader
-from avagent.transforms.refine import Loop
+from avagent.transforms.loop import Loop, PortLoader
 from avagent.transforms.store import StoreConfig
 
 

@@ -14,8 +14,9 @@ from apache_beam.pvalue import PCollection
 from avagent.core.state import ClipDecision
 from avagent.io.manifest import decisions_url
 from avagent.io.records import write_decisions
+from avagent.transforms.loop import Loop
 from avagent.transforms.read import ReadShards, ShardTask
-from avagent.transforms.refine import DecideClips, Loop
+from avagent.transforms.refine import DecideClips
 
 
 class DecideShards(beam.PTransform):

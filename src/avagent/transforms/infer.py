@@ -5,37 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from apache_beam.ml.inference.base import ModelHandler
-from apache_beam.utils.shared import Shared
 
 from avagent.core.state import ClipState
 from avagent.io.media_store import MediaStore
+from avagent.transforms.loop import PortLoader, PortT
 from avagent.transforms.metrics import count_cache, stage_latency
 from avagent.transforms.store import StoreConfig, process_store
 
-PortT = TypeVar("PortT")
 Step = Callable[[Sequence[ClipState], PortT, MediaStore], Sequence[ClipState]]
-
-
-class PortLoader(Generic[PortT]):
-    """Loads a port once per process, however many stages use it.
-
-    Beam's RunInference keeps one model per *step*; three unrolled rounds would load three. The token that all the
-    handlers of a port share makes it one.
-
-    Args:
-        build: picklable, without arguments; makes the port.
-    """
-
-    def __init__(self, build: Callable[[], PortT]) -> None:
-        self._build = build
-        self._token = Shared()
-
-    def __call__(self) -> PortT:
-        """The port of this process."""
-        return self._token.acquire(self._build)
 
 
 class PortHandler(ModelHandler[ClipState, ClipState, PortT], Generic[PortT]):

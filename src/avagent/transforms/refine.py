@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,10 +13,9 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.pvalue import PCollection, TaggedOutput
 
-from avagent.core.decide import Policy
-from avagent.core.ports import Captioner, Planner, Scorer
 from avagent.core.state import ClipDecision, ClipState, conclude
-from avagent.transforms.infer import PortHandler, PortLoader
+from avagent.transforms.infer import PortHandler
+from avagent.transforms.loop import Loop, PortLoader
 from avagent.transforms.metrics import count_cache, count_decision, stage_latency
 from avagent.transforms.progress import report_progress
 from avagent.transforms.stages import (
@@ -32,29 +30,6 @@ from avagent.transforms.store import StoreConfig, process_store
 
 DONE = "done"
 RETRY = "retry"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Loop:
-    """What the decide phase needs.
-
-    Attributes:
-        captioner, planner, scorer: loaders of the ports.
-        policy: the loop's bounds.
-        allowed: kinds of action that may be used.
-        store: the worker's media store.
-        max_batch: clips per model batch at most.
-        progress: file that local workers report decided clips to; None: no such report.
-    """
-
-    captioner: PortLoader[Captioner]
-    planner: PortLoader[Planner]
-    scorer: PortLoader[Scorer]
-    policy: Policy
-    allowed: frozenset[str]
-    store: StoreConfig
-    max_batch: int = 1
-    progress: str | None = None
 
 
 class CaptionClips(beam.PTransform):

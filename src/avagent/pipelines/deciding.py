@@ -1,0 +1,27 @@
+"""The decide phase: shards to decision files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from avagent.io import storage
+from avagent.io.manifest import decisions_url
+from avagent.pipelines.progress import Tally
+from avagent.pipelines.run import InputShard, Session, phase_progress, run_phase
+from avagent.transforms.decisions import DecideShards
+from avagent.transforms.read import ShardTask
+
+
+def decide_phase(session: Session, tasks: Sequence[ShardTask], inputs: Sequence[InputShard]) -> None:
+    """Decide on every shard that has no decision file yet."""
+    todo = [task for task in tasks if not storage.exists(decisions_url(session.output, task.url))]
+    if not todo:
+        return
+    wanted = {task.url for task in todo}
+    nbytes = sum(shard.nbytes or 0 for shard in inputs if shard.url in wanted)
+    limits = [task.clips for task in todo if task.clips is not None]
+    tally = Tally(unit="clips", total_bytes=nbytes, total=sum(limits) if limits else None)
+    with phase_progress(session, "decide", tally) as path:
+        loop = replace(session.wired.loop, progress=path)
+        run_phase(session, "decide", todo, DecideShards(loop, session.output))
