@@ -16,7 +16,8 @@ _LEAST_S, _USUAL_S, _MOST_S = 0.002, 0.0025, 0.005
 _ITERATIONS = 8
 _FLOOR_DB = -80.0
 _MOST_DB = 24.0
-_BLOCK_S, _CONTEXT_S = 16.0, 0.5
+_BLOCK_S, _CONTEXT_S = 4.0, 0.5
+_EXCERPT_S = 30.0
 
 
 def restore_formants(source: Waveform, transposed: FloatArray, ratio: float) -> FloatArray:
@@ -32,7 +33,9 @@ def restore_formants(source: Waveform, transposed: FloatArray, ratio: float) -> 
         ratio: of the frequencies after and before.
     """
     stft = Stft.of_seconds(_FRAME_S, source.rate)
-    pitch = pitch_track(source).median()
+    middle, reach = source.length // 2, round(_EXCERPT_S * source.rate / 2)
+    excerpt = source.samples[:, max(0, middle - reach) : middle + reach]
+    pitch = pitch_track(Waveform(excerpt, source.rate)).median()
     detail = _USUAL_S if pitch is None else min(_MOST_S, max(_LEAST_S, _DETAIL / pitch.value))
     order = max(2, round(detail * source.rate))
 
