@@ -80,6 +80,7 @@ def pitch(waveform: Waveform, action: Pitch) -> tuple[Waveform, PitchReport]:
     source = Waveform(_resampled(waveform.samples, ratio), rate) if ratio > 1.0 else waveform
     block_s = _choose_block(source, 1.0 / ratio)
     out = _stretched(source, 1.0 / ratio, block_s)
+    del source  # a long sound should not be held twice
     if ratio < 1.0:
         out = _resampled(out, ratio)
     out = fit(out, length)
