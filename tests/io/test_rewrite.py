@@ -340,6 +340,6 @@ def test_golden_bytes(tmp_path):
     dead = storage.read_bytes(storage.join(output, "_errors", report.name))
     assert (
         hashlib.sha256(storage.read_bytes(report.url)).hexdigest()
-        == "73b0e3c269f16e46a22214ac745c061c881d43e024b56dff5f0324f4422e5182"
+        == "1873ed0a513dc5561c1436b084b54f28452a1c3d309a01d0a86971bcc9cd3764"
     )
     assert hashlib.sha256(dead).hexdigest() == "27050415b44a49aba74280d91d95b17ef1822f13485c821df9da4a3e7af6e5e1"
