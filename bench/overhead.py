@@ -82,7 +82,7 @@ def by_pipeline(wired: Wired, shards: list[str], output: Path) -> Seconds:
 
 def by_loop(wired: Wired, shards: list[str], output: Path) -> Seconds:
     """Time of the same functions, called one after the other."""
-    target = ApplyTarget(output=str(output), decisions=str(output), provenance=wired.provenance)
+    target = ApplyTarget(output=str(output), provenance=wired.provenance)
     started = Seconds.now()
     store = process_store(wired.loop.store)
     for shard in shards:

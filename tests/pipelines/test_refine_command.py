@@ -91,21 +91,40 @@ def test_deciding_then_applying_is_the_same_as_refining(corpus: Path, output: Pa
             assert (folder / shard.name).read_bytes() == shard.read_bytes()
 
 
-def test_decisions_edited_by_hand_are_applied(corpus: Path, output: Path, tmp_path: Path):
-    decided = tmp_path / "decided"
-    shutil.copytree(output / "_manifest", decided / "_manifest")
-    shutil.rmtree(decided / "_manifest" / "shards")
-    for file in (decided / "_manifest" / "decisions").iterdir():
+def leave_all_alone(folder: Path) -> None:
+    """Edit the decisions by hand: no clip is to be changed."""
+    for file in (folder / "_manifest" / "decisions").iterdir():
         records = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
         for record in records:
             record.update(outcome="unchanged", reason="by hand", actions=[])
         file.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
+
+
+def test_decisions_edited_by_hand_are_applied(corpus: Path, output: Path, tmp_path: Path):
+    decided = tmp_path / "decided"
+    shutil.copytree(output / "_manifest", decided / "_manifest")
+    shutil.rmtree(decided / "_manifest" / "shards")
+    leave_all_alone(decided)
     assert run("apply", "--decisions", decided, "--output", tmp_path / "applied") == 0
     rows = clips(tmp_path / "applied")
     assert {row["reason"] for row in rows.values()} == {"by hand"}
     for shard in (corpus / "shards").glob("*.tar"):
         before, after = members(shard), members(tmp_path / "applied" / shard.name)
         assert {n: d for n, d in after.items() if not n.endswith(".avagent.json")} == before
+
+
+def test_decisions_edited_after_an_apply_are_applied_again(output: Path, tmp_path: Path):
+    folder = tmp_path / "out"
+    shutil.copytree(output, folder)
+    leave_all_alone(folder)
+    assert run("apply", "--decisions", folder) == 0
+    assert {row["reason"] for row in clips(folder).values()} != {"by hand"}
+    assert run("apply", "--decisions", folder, "--overwrite") == 0
+    counts_add_up(folder, CLIPS)
+    for shard in folder.glob("*.tar"):
+        for name, data in members(shard).items():
+            if name.endswith(".avagent.json"):
+                assert json.loads(data)["reason"] == "by hand"
 
 
 def test_a_limit_counts_over_all_shards(corpus: Path, tmp_path: Path):

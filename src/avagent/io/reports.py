@@ -42,3 +42,8 @@ def read_report(output: str, shard: str) -> ShardReport | None:
     except ValidationError as error:
         raise ParameterError(f"{url} is not the report of a shard: {error}") from error
     return replace(report, url=report.url and storage.join(output, report.name))
+
+
+def remove_reports(output: str) -> None:
+    """Forget what was written: every shard is to be written again."""
+    storage.remove(storage.join(output, MANIFEST_FOLDER, SHARDS_FOLDER), recursive=True)

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from avagent.core.errors import UsageError
 from avagent.io import storage
-from avagent.io.commit import RUN_FILE, claim_output, is_complete
+from avagent.io.commit import RUN_FILE, SUCCESS_FILE, claim_output, is_complete
 from avagent.io.manifest import decisions_url, manifest_url
+from avagent.io.reports import remove_reports
 from avagent.pipelines.applying import apply_phase
 from avagent.pipelines.beam_options import beam_options
 from avagent.pipelines.options import BEAM_CONTEXT, own_options
@@ -53,11 +54,16 @@ def run_apply(decided_in: str, output: str, beam: tuple[str, ...], *, overwrite:
     wired = wire(request.recipe)
     identity = run_identity(wired, inputs, request.limit)
     if is_complete(output, identity) and not overwrite:
-        Console(soft_wrap=True).print(f"{output} is complete already: nothing to do")
+        Console(soft_wrap=True).print(
+            f"{output} is complete already: nothing to do (--overwrite applies the decisions again)"
+        )
         return 0
     if output != decided_in:
         claim_output(output, identity, shards=[shard.url for shard in inputs], overwrite=overwrite)
         _copy_decisions(decided_in, output, [shard.url for shard in inputs])
+    # The decisions may have been edited since an earlier try: no shard of it is trusted.
+    storage.remove(storage.join(output, SUCCESS_FILE))
+    remove_reports(output)
     session = Session(output=output, wired=wired, options=options, console=Console(soft_wrap=True))
     tasks = [t for t in limit_tasks(inputs, request.limit) if storage.exists(decisions_url(output, t.url))]
     counts = commit_run(session, apply_phase(session, tasks), run_record(wired, inputs, request))

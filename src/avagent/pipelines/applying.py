@@ -13,21 +13,14 @@ from avagent.transforms.read import ShardTask
 from avagent.transforms.write import ApplyDecisions, ApplyTarget
 
 
-def apply_phase(session: Session, tasks: Sequence[ShardTask], decided_in: str | None = None) -> list[ShardReport]:
-    """Rewrite every shard that has no report yet, and collect the reports of all.
-
-    Args:
-        session: the run.
-        tasks: its shards.
-        decided_in: output folder of the run that decided; None: this one.
-    """
+def apply_phase(session: Session, tasks: Sequence[ShardTask]) -> list[ShardReport]:
+    """Rewrite every shard that has no report yet, and collect the reports of all."""
     todo = [task.url for task in tasks if not _written(session.output, task.url)]
     if todo:
         tally = Tally(unit="shards", total_bytes=0, total=len(todo))
         with phase_progress(session, "apply", tally) as path:
             target = ApplyTarget(
                 output=session.output,
-                decisions=decided_in or session.output,
                 provenance=session.wired.provenance,
                 audio_codec=session.wired.recipe.output.audio_codec,
                 shards=session.wired.loop.store.shards,

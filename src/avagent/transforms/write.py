@@ -30,8 +30,7 @@ class ApplyTarget:
     """What the apply phase needs.
 
     Attributes:
-        output: the output folder.
-        decisions: the output folder of the run that decided; the same or another.
+        output: the output folder; its manifest holds the decision files.
         provenance: for the clips' records.
         audio_codec: `source`, or FFmpeg's name of a codec.
         shards: how shards are read.
@@ -39,7 +38,6 @@ class ApplyTarget:
     """
 
     output: str
-    decisions: str
     provenance: Provenance
     audio_codec: str = "source"
     shards: ShardOptions = DEFAULT_OPTIONS
@@ -53,7 +51,7 @@ def apply_decisions(shard: str, target: ApplyTarget) -> ShardReport:
         OSError: reading or writing failed; nothing was left half written.
         ParameterError: the decision file is not one.
     """
-    url = decisions_url(target.decisions, shard)
+    url = decisions_url(target.output, shard)
     decisions = list(read_decisions(url))
     options = RewriteOptions(
         output=target.output,
