@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import signal
 import subprocess
 import sys
 import uuid
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -102,6 +104,59 @@ def test_two_writers_of_one_file_do_not_mix(root):
         second.write(b"the second")
     assert storage.read_bytes(url) == b"first"
     assert storage.list_folder(root) == [url]
+
+
+def test_a_copy_has_the_bytes_and_replaces_at_once(root):
+    source, target = storage.join(root, "in", "a.tar"), storage.join(root, "out", "deep", "b.tar")
+    storage.write_bytes(source, b"twelve bytes")
+    storage.write_bytes(target, b"older")
+    for _ in range(2):
+        assert storage.copy(source, target) == 12
+    assert storage.read_bytes(target) == storage.read_bytes(source) == b"twelve bytes"
+    assert storage.list_folder(storage.parent(target)) == [target]
+    storage.write_bytes(target, b"replaced")
+    assert storage.read_bytes(source) == b"twelve bytes"
+    with pytest.raises(FileNotFoundError):
+        storage.copy(storage.join(root, "absent"), target)
+    assert storage.list_folder(storage.parent(target)) == [target]
+
+
+def test_a_local_copy_is_a_link_where_links_are_allowed(tmp_path, monkeypatch):
+    source, linked, copied = tmp_path / "a.tar", tmp_path / "b.tar", tmp_path / "c.tar"
+    source.write_bytes(b"bytes")
+    storage.copy(str(source), str(linked))
+    assert linked.stat().st_ino == source.stat().st_ino
+
+    def refuse(self, target):
+        raise OSError(errno.EXDEV, "another device")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    storage.copy(str(source), str(copied))
+    assert copied.stat().st_ino != source.stat().st_ino
+    assert copied.read_bytes() == b"bytes"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_copy_between_file_systems_passes_through(tmp_path):
+    source = f"memory://{uuid.uuid4().hex}/a.tar"
+    data = bytes(3 << 20)
+    storage.write_bytes(source, data)
+    assert storage.copy(source, str(tmp_path / "a.tar")) == 3 << 20
+    assert storage.read_bytes(str(tmp_path / "a.tar")) == data
+
+
+def test_the_version_changes_with_the_file(root):
+    url = storage.join(root, "a.tar")
+    with pytest.raises(FileNotFoundError):
+        storage.version(url)
+    seen = set()
+    for data in (b"1", b"12", b"21"):
+        storage.write_bytes(url, data)
+        assert storage.version(url) == storage.version(url)
+        assert storage.folder_versions(root) == {"a.tar": storage.version(url)}
+        seen.add(storage.version(url))
+    assert len(seen) == 3
+    assert storage.folder_versions(storage.join(root, "absent")) == {}
 
 
 def test_list_folder_gives_files_directly_inside_in_order(root):

@@ -111,6 +111,31 @@ def test_a_change_by_another_worker_is_seen(root):
     assert storage.size(url) == 18
 
 
+def test_a_copy_is_made_by_the_server(root, tmp_path, monkeypatch):
+    source, target = storage.join(root, "a.bin"), storage.join(root, "out", "b.bin")
+    storage.write_bytes(source, b"bytes" * 1000)
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "open_read", None)
+        assert storage.copy(source, target) == 5000
+    assert storage.read_bytes(target) == b"bytes" * 1000
+    assert storage.copy(source, str(tmp_path / "c.bin")) == 5000
+    assert (tmp_path / "c.bin").read_bytes() == b"bytes" * 1000
+    with pytest.raises(FileNotFoundError):
+        storage.copy(storage.join(root, "absent"), target)
+
+
+def test_the_version_changes_with_the_object(root):
+    url = storage.join(root, "a.bin")
+    storage.write_bytes(url, b"one")
+    first = storage.version(url)
+    assert storage.version(url) == first
+    assert storage.folder_versions(root) == {"a.bin": first}
+    storage.write_bytes(url, b"two")
+    assert storage.version(url) != first
+    with pytest.raises(FileNotFoundError):
+        storage.version(storage.join(root, "absent"))
+
+
 def test_shards_are_listed_and_read_by_range(root):
     for name in ("b.tar", "a.tar", "notes.md", "deep/c.tar"):
         storage.write_bytes(storage.join(root, name), tar_bytes([("x.mp4", b"1" * 5000), ("y.mp4", b"2")]))

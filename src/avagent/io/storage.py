@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
 import uuid
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -18,6 +21,7 @@ from avagent.core.errors import UsageError
 EXTRAS = {"gs": "gcs", "gcs": "gcs", "s3": "s3", "s3a": "s3"}
 _BLOCK_BYTES = 8 << 20
 _COPY_BYTES = 1 << 20
+_LINK_REFUSED = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EMLINK)
 # Enough for headers; larger reads go past the buffer, without a copy.
 _LOCAL_BUFFER_BYTES = 64 << 10
 
@@ -154,6 +158,47 @@ def folder_sizes(folder: str) -> dict[str, int]:
     return {basename(str(e["name"])): int(e["size"]) for e in entries if e["type"] == "file"}
 
 
+def version(url: str) -> str:
+    """The strongest identifier of a file's content that storage gives without reading it; compare for equality only.
+
+    S3: ETag and size; GCS: generation; local: size in bytes and time of the last change in ns.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: storage failed.
+    """
+    fs, path = filesystem(url)
+    if is_local(url):
+        return _local_version(Path(path).stat())
+    return _remote_version(cast("dict[str, Any]", fs.info(path)))
+
+
+def folder_versions(folder: str) -> dict[str, str]:
+    """Name and :func:`version` of the files directly inside a folder, by one listing; empty if it is not there."""
+    fs, path = filesystem(folder)
+    try:
+        if is_local(folder):
+            with os.scandir(path) as entries:
+                return {e.name: _local_version(e.stat()) for e in entries if e.is_file()}
+        found = cast("list[dict[str, Any]]", fs.ls(path, detail=True))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return {basename(str(e["name"])): _remote_version(e) for e in found if e["type"] == "file"}
+
+
+def _local_version(status: os.stat_result) -> str:
+    return f"size={status.st_size};mtime_ns={status.st_mtime_ns}"
+
+
+def _remote_version(entry: dict[str, Any]) -> str:
+    for name in ("generation", "ETag", "mtime", "LastModified", "created"):
+        if value := entry.get(name):
+            # The memory file system tells the time as a number in listings, as a date elsewhere.
+            text = str(value.timestamp() if isinstance(value, datetime) else value).strip('"')
+            return f"size={entry['size']};{name.lower()}={text}"
+    raise OSError(f"{entry['name']}: this storage tells no version of its files")
+
+
 def makedirs(folder: str) -> None:
     """Make a folder and its parents; nothing where there are no folders."""
     fs, path = filesystem(folder)
@@ -233,7 +278,7 @@ def atomic_write(url: str) -> Generator[AtomicFile]:
     """
     fs, target = filesystem(url)
     folder, _, name = target.rpartition("/")
-    temporary = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
+    temporary = f"{folder}/{_temporary(name)}"
     fs.makedirs(folder, exist_ok=True)
     try:
         with fs.open(temporary, "wb") as handle:
@@ -245,6 +290,53 @@ def atomic_write(url: str) -> Generator[AtomicFile]:
         with suppress(OSError):
             fs.rm_file(temporary)
         raise
+
+
+def copy(source: str, target: str) -> int:
+    """Copy a file as cheaply as storage can, atomically; gives its size in bytes.
+
+    Within one object store it copies on its side; local files are hard-linked (files of an output are only ever
+    replaced, never changed in place); else, and where links are refused, the bytes pass through.
+
+    Raises:
+        FileNotFoundError: there is no such source.
+        OSError: storage failed, or the copy has another size. Nothing is left behind.
+    """
+    fs, path = filesystem(source)
+    target_fs, target_path = filesystem(target)
+    if is_local(source) and is_local(target):
+        if _link(Path(path), Path(target_path)):
+            return Path(target_path).stat().st_size
+    elif fs == target_fs:
+        target_fs.makedirs(parent(target_path), exist_ok=True)
+        expected = int(fs.size(path))
+        fs.cp_file(path, target_path)
+        _check_size(fs, target_path, expected)
+        return expected
+    with open_read(source) as handle, atomic_write(target) as file:
+        while block := handle.read(_COPY_BYTES):
+            file.write(block)
+    return file.written.nbytes
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Put a hard link in the target's place; False: this file system refuses."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(_temporary(target.name))
+    try:
+        temporary.hardlink_to(source)
+    except OSError as error:
+        if error.errno in _LINK_REFUSED:
+            return False
+        raise
+    # Renaming a link to the file that it links to does nothing, and would leave the temporary name.
+    temporary.replace(target)
+    temporary.unlink(missing_ok=True)
+    return True
+
+
+def _temporary(name: str) -> str:
+    return f".{name}.{uuid.uuid4().hex}.tmp"
 
 
 def _check_size(fs: Any, path: str, expected: int) -> None:
