@@ -8,17 +8,18 @@ when or where it was written: running again gives the same bytes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 from avagent.core.actions import Action
-from avagent.core.clip import Clip, ClipRef, Member
+from avagent.core.clip import Clip, ClipRef, Member, content_hash
 from avagent.core.errors import AVAgentError, ClipError, Failure, FailureReason, ParameterError, ShardError, Stage
 from avagent.core.state import ClipDecision, Outcome
 from avagent.io import storage
 from avagent.io.records import Provenance, clip_record
+from avagent.io.repairs import EarlierShard, Repair, write_repairs
 from avagent.io.samples import BadSample, Loose
 from avagent.io.shard_format import ShardFormat, ShardOptions, format_of
 from avagent.io.shard_output import ERRORS_FOLDER, ShardOutput
@@ -88,6 +89,8 @@ class RewriteOptions:
         provenance: for the clips' records.
         limits: what a shard may claim.
         fields: which features of a TFRecord are what.
+        earlier: a refined shard whose repaired clips are taken as they are, where bytes and actions are the same; it
+            may be the one that is written anew.
     """
 
     output: str
@@ -95,6 +98,7 @@ class RewriteOptions:
     provenance: Provenance
     limits: ShardLimits = DEFAULT_LIMITS
     fields: FieldMapping = DEFAULT_FIELDS
+    earlier: EarlierShard | None = None
 
     @property
     def reading(self) -> ShardOptions:
@@ -111,7 +115,8 @@ def rewrite_shard(shard: str, decisions: Iterable[ClipDecision], options: Rewrit
     """Write the refined shard and, if a clip failed, the dead-letter shard; each appears whole or not at all.
 
     Decisions are matched by index. A clip without one is left out, as if the shard were shorter (`--limit`). A clip
-    whose bytes are no longer those that were decided on fails.
+    whose bytes are no longer those that were decided on fails. Where the repaired clips lie is written to
+    :func:`avagent.io.repairs.repairs_url`.
 
     Raises:
         OSError: reading or writing failed; nothing is left half written.
@@ -129,6 +134,7 @@ def rewrite_shard(shard: str, decisions: Iterable[ClipDecision], options: Rewrit
         written = output.end()
     if report.errors == 0:
         output.remove_letters()
+    write_repairs(options.output, name, rewriter.repairs)
     if written is None:
         return report
     return replace(report, url=storage.join(options.output, name), filesize=written.nbytes, md5=written.md5)
@@ -152,6 +158,7 @@ class _Rewriter:
         self._output = output
         self._outcomes: Counter[Outcome] = Counter()
         self._late: list[LateFailure] = []
+        self.repairs: list[Repair] = []
 
     def run(self) -> None:
         if not self._pending and self._holds_samples():
@@ -200,7 +207,7 @@ class _Rewriter:
     def _sample(self, sample: Any, decision: ClipDecision) -> None:
         clip: Clip = sample.clip()
         ref: ClipRef = sample.ref(self._shard, clip)
-        replaced: dict[str, bytes] = {}
+        replaced: dict[str, Member] = {}
         failure = decision.failure
         if failure is None and (ref.content_sha256, ref.key) != (decision.ref.content_sha256, decision.ref.key):
             failure = self._turn(decision, _changed(decision, "holds other bytes now"))
@@ -214,10 +221,17 @@ class _Rewriter:
             self._output.reject(sample, failure)
             return
         self._outcomes[decision.outcome] += 1
-        self._output.keep(sample, replaced, clip_record(decision, self._options.provenance))
+        start = self._output.position() if replaced else None
+        contents = {name: member.data for name, member in replaced.items()}
+        self._output.keep(sample, contents, clip_record(decision, self._options.provenance))
+        end = self._output.position() if replaced else None
+        if start is not None and end is not None:
+            self.repairs.append(_repair(ref, clip, decision.actions, replaced, (start, end)))
 
-    def _edited(self, ref: ClipRef, clip: Clip, actions: tuple[Action, ...]) -> dict[str, bytes]:
-        replaced = {member.name: member.data for member in self._options.edit(ref, clip, actions)}
+    def _edited(self, ref: ClipRef, clip: Clip, actions: tuple[Action, ...]) -> dict[str, Member]:
+        earlier = self._options.earlier.members(ref, actions) if self._options.earlier is not None else None
+        members = earlier if earlier is not None else self._options.edit(ref, clip, actions)
+        replaced = {member.name: member for member in members}
         if unknown := sorted(set(replaced) - {member.name for member in clip.members}):
             raise ParameterError(
                 f"the edit of clip {ref.key!r} gave members that the clip has not: {', '.join(unknown)}"
@@ -243,6 +257,21 @@ class _Rewriter:
     def _turn(self, decision: ClipDecision, failure: Failure) -> Failure:
         self._late.append(LateFailure(index=decision.ref.index, failure=failure))
         return failure
+
+
+def _repair(
+    ref: ClipRef, clip: Clip, actions: tuple[Action, ...], replaced: Mapping[str, Member], place: tuple[int, int]
+) -> Repair:
+    refined = tuple(replaced.get(member.name, member) for member in clip.members)
+    return Repair(
+        key=ref.key,
+        source_sha256=ref.content_sha256,
+        actions=actions,
+        members=tuple(replaced),
+        offset=place[0],
+        length=place[1] - place[0],
+        content_sha256=content_hash(refined),
+    )
 
 
 def _by_index(decisions: Iterable[ClipDecision], shard: str) -> dict[int, ClipDecision]:

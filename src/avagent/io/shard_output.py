@@ -48,6 +48,10 @@ class ShardOutput(ABC, Generic[SampleT]):
         """Finish all files; gives size and hash of the refined shard, None if there is none."""
 
     @abstractmethod
+    def position(self) -> int | None:
+        """Bytes of the refined shard so far; None: places in it cannot be read by range (it is compressed)."""
+
+    @abstractmethod
     def remove_letters(self) -> None:
         """Remove the dead letters of an earlier, interrupted run."""
 

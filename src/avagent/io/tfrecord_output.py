@@ -69,7 +69,7 @@ class TFRecordOutput(ShardOutput[RecordSample]):
     def __init__(self, shard: str, output: str, stack: ExitStack) -> None:
         name = storage.basename(shard)
         self._shard = shard
-        compressed = _is_gzip(shard)
+        self._compressed = compressed = _is_gzip(shard)
         self._refined = _LazyRecords(LazyFile(storage.join(output, name), stack), compressed=compressed, stack=stack)
         letters = storage.join(output, ERRORS_FOLDER, name)
         self._letters = _LazyRecords(LazyFile(letters, stack), compressed=compressed, stack=stack)
@@ -115,6 +115,10 @@ class TFRecordOutput(ShardOutput[RecordSample]):
         self._refined.end()
         self._letters.end()
         return self._refined.file.written
+
+    def position(self) -> int | None:
+        """See :class:`ShardOutput`."""
+        return None if self._compressed else self._refined.file.open().written.nbytes
 
     def remove_letters(self) -> None:
         """See :class:`ShardOutput`."""

@@ -92,6 +92,10 @@ class WebDatasetOutput(ShardOutput[Sample]):
         self._letters.end()
         return self._refined.file.written
 
+    def position(self) -> int | None:
+        """See :class:`ShardOutput`."""
+        return self._refined.file.open().written.nbytes
+
     def remove_letters(self) -> None:
         """See :class:`ShardOutput`."""
         storage.remove(self._letters.file.url)
