@@ -232,12 +232,12 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("limits", "match"),
         [
-            (MediaLimits(max_duration=1.0), "declares 2 s, the limit is 1 s"),
-            (MediaLimits(max_side=50), "declares pictures of 64x48"),
-            (MediaLimits(max_pixels=1000), "declares pictures of an impossible size or too many pixels"),
-            (MediaLimits(max_channels=1), "declares 2 channels at 48000 Hz"),
-            (MediaLimits(max_rate=16_000), "declares 2 channels at 48000 Hz"),
-            (MediaLimits(max_streams=1), "declares 2 streams"),
+            (MediaLimits(media_seconds=1.0), "declares 2 s, the limit is 1 s"),
+            (MediaLimits(picture_side=50), "declares pictures of 64x48"),
+            (MediaLimits(picture_pixels=1000), "declares pictures of an impossible size or too many pixels"),
+            (MediaLimits(channels=1), "declares 2 channels at 48000 Hz"),
+            (MediaLimits(sample_rate=16_000), "declares 2 channels at 48000 Hz"),
+            (MediaLimits(streams=1), "declares 2 streams"),
         ],
     )
     def test_declared_values_beyond_the_limits(self, limits: MediaLimits, match: str) -> None:
@@ -246,7 +246,7 @@ class TestBadInput:
         assert caught.value.reason == FailureReason.LIMIT_EXCEEDED
 
     def test_sound_that_decodes_to_more_than_the_limit(self) -> None:
-        assert reason_of(decode_audio, CLIP, limits=MediaLimits(max_audio_bytes=9999)) == FailureReason.LIMIT_EXCEEDED
+        assert reason_of(decode_audio, CLIP, limits=MediaLimits(sound_bytes=9999)) == FailureReason.LIMIT_EXCEEDED
 
     @given(st.data())
     @settings(max_examples=150, deadline=None)

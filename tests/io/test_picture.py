@@ -178,7 +178,7 @@ class TestImages:
 
     def test_huge_picture_is_refused_before_it_is_decoded(self) -> None:
         data = image(picture(0, (400, 300)))
-        limits = MediaLimits(max_pixels=400 * 300 - 1)
+        limits = MediaLimits(picture_pixels=400 * 300 - 1)
         with pytest.raises(MediaError, match="image member 0 has more than 119999 pixels") as caught:
             decode_images([data], limits=limits)
         assert caught.value.reason == FailureReason.LIMIT_EXCEEDED

@@ -270,7 +270,7 @@ def test_a_clip_over_a_limit_is_copied_without_being_held(shard, output):
 
 
 def test_what_lies_beyond_a_limit_of_the_shard_is_kept_in_quarantine(shard, output):
-    limits = ShardLimits(headers=5)
+    limits = ShardLimits(entries=5)
     decisions = [i.decision() if isinstance(i, BadSample) else unchanged(i.ref) for i in read_shard(shard, limits)]
     report = rewrite_shard(shard, decisions, options(output, limits=limits))
     assert (report.nsamples, report.errors) == (1, 1)

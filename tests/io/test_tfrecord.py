@@ -173,7 +173,7 @@ def test_limits(put):
     shard = put(WHOLE)
     reasons = [getattr(i, "failure", None) for i in read_shard(shard, ShardLimits(sample_bytes=SIZE - 17))]
     assert [f.reason for f in reasons] == [FailureReason.LIMIT_EXCEEDED] * 4
-    items = list(read_shard(shard, ShardLimits(headers=2)))
+    items = list(read_shard(shard, ShardLimits(entries=2)))
     assert [type(i) for i in items] == [LoadedClip, LoadedClip, BadSample]
     reasons = [getattr(i, "failure", None) for i in read_shard(shard, ShardLimits(members=2))]
     assert [f.reason for f in reasons] == [FailureReason.LIMIT_EXCEEDED] * 4

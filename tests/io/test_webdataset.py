@@ -220,7 +220,7 @@ def test_a_compressed_shard_says_what_to_do(shard):
         (ShardLimits(member_bytes=1000), ["!x/a", "b", "c"]),
         (ShardLimits(sample_bytes=2500), ["!x/a", "b", "c"]),
         (ShardLimits(members=1), ["!x/a", "!b", "c"]),
-        (ShardLimits(headers=4), ["x/a", "!b"]),
+        (ShardLimits(entries=4), ["x/a", "!b"]),
     ],
 )
 def test_limits(limits, expected, shard):

@@ -5,6 +5,7 @@
     AVAgentError
     ├── UsageError             unusable arguments, recipe or output folder (exit code 2)
     │   └── RecipeError        an unknown key, a bad value, an action that does not exist
+    │       └── CalibrationError   a scorer without a calibration, or with one of another model
     ├── ParameterError         a value outside its documented bounds (also a ValueError)
     ├── MissingModelError      weights or a package are absent; the message names the remedy
     └── ClipError              one clip cannot be worked on; it goes to the dead letters
@@ -33,6 +34,10 @@ class UsageError(AVAgentError):
 
 class RecipeError(UsageError):
     """A recipe has an unknown key, a bad value or names something that does not exist."""
+
+
+class CalibrationError(RecipeError):
+    """A scorer has no calibration, or one that was made for another model."""
 
 
 class ParameterError(AVAgentError, ValueError):
@@ -70,6 +75,8 @@ class FailureReason(StrEnum):
     UNSUPPORTED_MEDIA = "unsupported_media"
     NON_FINITE_SAMPLES = "non_finite_samples"
     LIMIT_EXCEEDED = "limit_exceeded"
+    DECODER_TIMED_OUT = "decoder_timed_out"
+    DECODER_CRASHED = "decoder_crashed"
     CHANGED_SINCE_LISTED = "changed_since_listed"
     EDIT_FAILED = "edit_failed"
     MODEL_FAILED = "model_failed"

@@ -6,7 +6,8 @@ One place to import from; the work is in `demux`, `sound`, `picture`, `audio_cod
 from __future__ import annotations
 
 from avagent.io.audio_codec import AUDIO_CODECS
-from avagent.io.demux import DEFAULT_LIMITS, MediaLimits, probe
+from avagent.io.demux import probe
+from avagent.io.media_limits import DEFAULT_LIMITS, MediaLimits
 from avagent.io.picture import Picture, decode_images, decode_motion, decode_picture, keyframe_count, sample_frames
 from avagent.io.remux import encode_audio, remux
 from avagent.io.sound import decode_audio

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 
 import av
@@ -17,40 +16,13 @@ from av.video.stream import VideoStream
 
 from avagent.core.errors import FailureReason, MediaError
 from avagent.core.media import StreamInfo
+from avagent.io.media_limits import DEFAULT_LIMITS, MediaLimits, over_limit
 from avagent.io.pyav import audio_context, video_context
 
 # Playlist and script demuxers (hls, concat, ...) would let a member of a shard open files and addresses of its choice.
 _FORMATS = "mov,mp4,matroska,webm,ogg,wav,flac,mp3,aac,png_pipe,jpeg_pipe"
 
 _ISO_STARTS = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaLimits:
-    """What a member may declare or decode to before it is refused.
-
-    Attributes:
-        max_duration: in s.
-        max_side: width or height in pixels.
-        max_pixels: width times height.
-        max_channels: audio channels.
-        max_rate: audio sampling rate in Hz.
-        max_streams: streams in one container.
-        max_audio_bytes: size of the decoded sound in bytes (float32).
-        max_damaged: share of a stream's packets that may fail to decode, in [0, 1]; one packet always may.
-    """
-
-    max_duration: float = 7200.0
-    max_side: int = 16384
-    max_pixels: int = 1 << 26
-    max_channels: int = 32
-    max_rate: int = 384_000
-    max_streams: int = 64
-    max_audio_bytes: int = 4 << 30
-    max_damaged: float = 0.02
-
-
-DEFAULT_LIMITS = MediaLimits()
 
 
 def corrupt(message: str) -> MediaError:
@@ -61,13 +33,6 @@ def corrupt(message: str) -> MediaError:
 def unsupported(message: str) -> MediaError:
     """The error for media of a kind that is not handled."""
     return MediaError(message, reason=FailureReason.UNSUPPORTED_MEDIA)
-
-
-def over_limit(message: str) -> MediaError:
-    """The error for media beyond :class:`MediaLimits`."""
-    return MediaError(
-        f"{message}; cut the clip, or raise the limit if it is meant to be so", reason=FailureReason.LIMIT_EXCEEDED
-    )
 
 
 @contextmanager
@@ -95,7 +60,7 @@ def open_media(
             io.BytesIO(data),
             mode="r",
             # Opening decodes a little, before the declared size can be looked at.
-            options={"max_pixels": str(limits.max_pixels)},
+            options={"max_pixels": str(limits.picture_pixels)},
             container_options=options,
             metadata_errors="surrogateescape",
         )
@@ -117,34 +82,52 @@ def _reason(error: Exception) -> str:
 
 
 def _apply_limits(container: InputContainer, limits: MediaLimits, *, look_ahead: bool) -> None:
-    if len(container.streams) > limits.max_streams:
-        raise over_limit(f"the member declares {len(container.streams)} streams, the limit is {limits.max_streams}")
-    if container.duration is not None and container.duration / 1e6 > limits.max_duration:
+    if len(container.streams) > limits.streams:
         raise over_limit(
-            f"the member declares {container.duration / 1e6:.0f} s, the limit is {limits.max_duration:.0f} s"
+            f"the member declares {len(container.streams)} streams, the limit is {limits.streams}", "streams"
+        )
+    durations = [seconds(stream.duration, stream.time_base) or 0.0 for stream in container.streams]
+    longest = max([(container.duration or 0) / 1e6, *durations])
+    if longest > limits.media_seconds:
+        raise over_limit(
+            f"the member declares {longest:.0f} s, the limit is {limits.media_seconds:.0f} s", "media_seconds"
         )
     for video in container.streams.video:
-        context = video_context(video)
-        if context is not None:
-            context.options["max_pixels"] = str(limits.max_pixels)
-        width, height = (context.width, context.height) if context is not None else (0, 0)
-        # FFmpeg forgets a size beyond `max_pixels`. Image members tell theirs only when they are decoded.
-        unknown = 0 in (width, height) and look_ahead and not _is_image(container) and not _is_cover(video)
-        if max(width, height) > limits.max_side or width * height > limits.max_pixels or unknown:
-            size = "an impossible size or too many pixels" if unknown else f"{width}x{height}"
-            raise over_limit(
-                f"the member declares pictures of {size}, the limits are"
-                f" {limits.max_side} a side and {limits.max_pixels} pixels"
-            )
+        unknown_may_be = look_ahead and not _is_image(container) and not _is_cover(video)
+        _limit_picture(video, limits, unknown_is_too_large=unknown_may_be)
     for audio in container.streams.audio:
-        context = audio_context(audio)
-        if context is None:
-            continue
-        if context.layout.nb_channels > limits.max_channels or context.sample_rate > limits.max_rate:
-            raise over_limit(
-                f"the member declares {context.layout.nb_channels} channels at {context.sample_rate} Hz, the limits are"
-                f" {limits.max_channels} channels and {limits.max_rate} Hz"
-            )
+        _limit_sound(audio, limits)
+
+
+def _limit_picture(stream: VideoStream, limits: MediaLimits, *, unknown_is_too_large: bool) -> None:
+    """Image members tell their size only when they are decoded; of others FFmpeg forgets one beyond `max_pixels`."""
+    context = video_context(stream)
+    if context is not None:
+        context.options["max_pixels"] = str(limits.picture_pixels)
+    width, height = (context.width, context.height) if context is not None else (0, 0)
+    unknown = unknown_is_too_large and 0 in (width, height)
+    if max(width, height) > limits.picture_side or width * height > limits.picture_pixels or unknown:
+        size = "an impossible size or too many pixels" if unknown else f"{width}x{height}"
+        raise over_limit(
+            f"the member declares pictures of {size}, the limits are"
+            f" {limits.picture_side} a side and {limits.picture_pixels} pixels",
+            "picture_side" if max(width, height) > limits.picture_side else "picture_pixels",
+        )
+    if stream.frames > limits.pictures:
+        raise over_limit(f"the member declares {stream.frames} pictures, the limit is {limits.pictures}", "pictures")
+
+
+def _limit_sound(stream: AudioStream, limits: MediaLimits) -> None:
+    context = audio_context(stream)
+    if context is None:
+        return
+    channels, rate = context.layout.nb_channels, context.sample_rate
+    if channels > limits.channels or rate > limits.sample_rate:
+        raise over_limit(
+            f"the member declares {channels} channels at {rate} Hz, the limits are {limits.channels} channels and"
+            f" {limits.sample_rate} Hz",
+            "channels" if channels > limits.channels else "sample_rate",
+        )
 
 
 def _is_image(container: InputContainer) -> bool:

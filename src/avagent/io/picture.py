@@ -16,19 +16,19 @@ from av.video.stream import VideoStream
 from avagent.core.media import ByteArray, Frames, Motion
 from avagent.dsp.motion import motion_energy
 from avagent.io.demux import (
-    DEFAULT_LIMITS,
-    MediaLimits,
     audio_stream,
     corrupt,
     open_media,
-    over_limit,
     start_of,
     video_stream,
 )
+from avagent.io.media_limits import DEFAULT_LIMITS, MediaLimits, over_limit
 from avagent.io.pyav import AnyPacket, decode_video, pixels_of
 
 _MOTION_WIDTH = 96
 """Width in pixels of the grey pictures that motion is measured on: a moving hand is left, grain and noise are not."""
+
+_MOTION_HEIGHT = 16 * _MOTION_WIDTH
 
 _LEAST_DECODED = 0.4
 """Pictures a packet: two packets may hold the two fields of one picture, and some hold pictures that are not shown."""
@@ -81,7 +81,7 @@ def sample_frames(
         picture = decode_picture(data, count, max_side=max_side, origin=origin, limits=limits)
         return None if picture is None else picture.frames
     with open_media(data, limits) as container:
-        track = _read(container, origin)
+        track = _read(container, origin, limits)
         if track is None:
             return None
         keys = _spread([p for p in track.packets if p.is_keyframe] or track.packets[:1], count)
@@ -96,7 +96,7 @@ def keyframe_count(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> int:
         MediaError: see :func:`avagent.io.demux.open_media`.
     """
     with open_media(data, limits, look_ahead=False) as container:
-        track = _read(container, 0.0)
+        track = _read(container, 0.0, limits)
         return 0 if track is None else sum(p.is_keyframe for p in track.packets)
 
 
@@ -107,7 +107,7 @@ def decode_motion(data: bytes, *, origin: float | None = None, limits: MediaLimi
         MediaError: as :func:`sample_frames`.
     """
     with open_media(data, limits) as container:
-        track = _read(container, origin)
+        track = _read(container, origin, limits)
         if track is None:
             return None
         grey = _Grey()
@@ -128,7 +128,7 @@ def decode_picture(
         MediaError: as :func:`sample_frames`.
     """
     with open_media(data, limits) as container:
-        track = _read(container, origin)
+        track = _read(container, origin, limits)
         if track is None:
             return None
         wanted = {p.pts for p in _spread(track.packets, count)}
@@ -169,7 +169,8 @@ def decode_images(
                 frame = next(iter(container.decode(video=0)), None) if container.streams.video else None
             except ArgumentError as error:
                 raise over_limit(
-                    f"image member {index} has more than {limits.max_pixels} pixels, or an impossible size"
+                    f"image member {index} has more than {limits.picture_pixels} pixels, or an impossible size",
+                    "picture_pixels",
                 ) from error
             if frame is None:
                 raise corrupt(f"image member {index} holds no picture")
@@ -178,11 +179,15 @@ def decode_images(
     return _stack(decoded) if decoded else None
 
 
-def _read(container: InputContainer, origin: float | None) -> _Track | None:
+def _read(container: InputContainer, origin: float | None, limits: MediaLimits) -> _Track | None:
     stream = video_stream(container)
     if stream is None:
         return None
-    packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
+    packets: list[AnyPacket] = []
+    for packet in container.demux(stream):
+        if packet.size and not packet.is_discard:
+            packets.append(packet)
+            _check_count(len(packets), limits)
     if not packets:
         raise corrupt("the member declares a video stream, but holds no packet of it: it is empty or truncated")
     if origin is None:
@@ -234,16 +239,26 @@ def _decode_all(track: _Track, limits: MediaLimits) -> Iterator[tuple[VideoFrame
             _check_size(frame, limits)
             yield frame, track.time_of(frame, index)
             index += 1
+            _check_count(index, limits)
     packets = len(track.packets)
-    if damaged > max(1, limits.max_damaged * packets):
+    if damaged > max(1, limits.damaged_packets * packets):
         raise corrupt(f"{damaged} of {packets} packets of the picture cannot be decoded")
     if index < _LEAST_DECODED * packets:
         raise corrupt(f"only {index} pictures come out of {packets} packets")
 
 
 def _check_size(frame: VideoFrame, limits: MediaLimits) -> None:
-    if max(frame.width, frame.height) > limits.max_side or frame.width * frame.height > limits.max_pixels:
-        raise over_limit(f"a picture of {frame.width}x{frame.height} is beyond the limit of {limits.max_pixels} pixels")
+    too_wide = max(frame.width, frame.height) > limits.picture_side
+    if too_wide or frame.width * frame.height > limits.picture_pixels:
+        raise over_limit(
+            f"a picture of {frame.width}x{frame.height} is beyond the limit of {limits.picture_pixels} pixels",
+            "picture_side" if too_wide else "picture_pixels",
+        )
+
+
+def _check_count(count: int, limits: MediaLimits) -> None:
+    if count > limits.pictures:
+        raise over_limit(f"the member holds more than {limits.pictures} pictures", "pictures")
 
 
 class _Grey:
@@ -254,6 +269,8 @@ class _Grey:
 
     def __call__(self, frame: VideoFrame) -> ByteArray:
         height = max(2, round(frame.height * _MOTION_WIDTH / frame.width / 2) * 2)
+        # A picture one pixel wide would become the largest of all.
+        height = min(height, _MOTION_HEIGHT)
         small = self._scaler.reformat(
             frame, width=_MOTION_WIDTH, height=height, format="gray", interpolation=Interpolation.AREA
         )

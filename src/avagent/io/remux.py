@@ -16,8 +16,9 @@ from av.stream import Stream
 from avagent.core.errors import FailureReason, MediaError, ParameterError, Stage
 from avagent.core.media import Waveform
 from avagent.io.audio_codec import EncodedSound, Encoding, Source, choose_encoding, configure, encode
-from avagent.io.demux import DEFAULT_LIMITS, MediaLimits, audio_stream, open_media, video_stream
+from avagent.io.demux import audio_stream, open_media, video_stream
 from avagent.io.edit_list import moov_first, set_edit
+from avagent.io.media_limits import DEFAULT_LIMITS, MediaLimits
 from avagent.io.pyav import AnyPacket, add_copied_stream, add_sound_stream, mux, sample_format_of
 from avagent.io.sound import first_time
 

@@ -15,15 +15,13 @@ from av.error import FFmpegError
 from avagent.core.errors import FailureReason, MediaError
 from avagent.core.media import FloatArray, Waveform
 from avagent.io.demux import (
-    DEFAULT_LIMITS,
-    MediaLimits,
     audio_stream,
     corrupt,
     open_media,
-    over_limit,
     unsupported,
 )
 from avagent.io.edit_list import edited_duration
+from avagent.io.media_limits import DEFAULT_LIMITS, MediaLimits, over_limit
 from avagent.io.pyav import AnyPacket, decode_sound
 
 _GAP = 0.030
@@ -77,10 +75,12 @@ class _Track:
     def _check_size(self, more: int) -> None:
         length = self.length + more
         limit = self.limits
-        if length > limit.max_duration * self.rate or length * self.channels * 4 > limit.max_audio_bytes:
+        too_long = length > limit.media_seconds * self.rate
+        if too_long or length * self.channels * 4 > limit.sound_bytes:
             raise over_limit(
                 f"the sound decodes to more than {length / self.rate:.0f} s of {self.channels} channels, the limits are"
-                f" {limit.max_duration:.0f} s and {limit.max_audio_bytes} bytes"
+                f" {limit.media_seconds:.0f} s and {limit.sound_bytes} bytes",
+                "media_seconds" if too_long else "sound_bytes",
             )
 
 
@@ -90,7 +90,7 @@ def decode_audio(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> Wavefo
     Sample 0 is the first sample to be presented (`StreamInfo.audio_start` on the container's clock): edit lists are
     applied, and encoder priming and padding are trimmed where the container tells of them. Holes in the timestamps are
     filled with silence, so that what follows stays in time. A few packets that cannot be decoded
-    (:attr:`MediaLimits.max_damaged`) count as holes; a container that ends before its declared end is refused.
+    (:attr:`MediaLimits.damaged_packets`) count as holes; a container that ends before its declared end is refused.
 
     Raises:
         MediaError: broken, truncated or unsupported sound, NaN or Inf among the samples, more than the limits allow.
@@ -148,7 +148,7 @@ def _frames(container: InputContainer, stream: AudioStream, track: _Track) -> It
             damaged, last, track.after_damage = damaged + 1, error, True
             continue
         yield from decoded
-    if last is not None and damaged > max(1, track.limits.max_damaged * packets):
+    if last is not None and damaged > max(1, track.limits.damaged_packets * packets):
         raise corrupt(f"{damaged} of {packets} packets of the sound cannot be decoded ({last.strerror})")
 
 

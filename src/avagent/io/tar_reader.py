@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from avagent.core.errors import FailureReason, ParameterError, ShardError
 from avagent.io.storage import ByteSource
@@ -43,19 +43,21 @@ class ShardLimits:
         sample_bytes: size of one sample, headers included: bounds the memory of one step.
         members: members of one sample.
         header_bytes: one extension header (long name, PAX).
-        headers: entries of one shard.
+        entries: of one shard, extension headers included; of a TFRecord, records.
+        expansion: how many times its size a compressed shard may expand to, above the first 256 MiB.
     """
 
     member_bytes: int = 2 << 30
     sample_bytes: int = 2 << 30
     members: int = 4096
     header_bytes: int = 1 << 20
-    headers: int = 10_000_000
+    entries: int = 1_000_000
+    expansion: int = 200
 
     def __post_init__(self) -> None:
-        for name in ("member_bytes", "sample_bytes", "members", "header_bytes", "headers"):
-            if getattr(self, name) < 1:
-                raise ParameterError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for field in fields(self):
+            if getattr(self, field.name) < 1:
+                raise ParameterError(f"{field.name} must be at least 1, got {getattr(self, field.name)}")
 
 
 DEFAULT_LIMITS = ShardLimits()
@@ -67,6 +69,16 @@ class Defect:
 
     reason: FailureReason
     message: str
+
+
+def limit_defect(message: str, limit: str) -> Defect:
+    """What is beyond the limit of this name."""
+    return Defect(reason=FailureReason.LIMIT_EXCEEDED, message=f"{message} (recipe: limits.{limit})")
+
+
+def _over_limit(message: str, limit: str) -> ShardError:
+    defect = limit_defect(message, limit)
+    return ShardError(defect.message, reason=defect.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +143,7 @@ def read_entries(source: ByteSource, total: int, limits: ShardLimits = DEFAULT_L
         limits: entries over the limits have a defect and are skipped unread.
 
     Raises:
-        ShardError: the archive ends within a header, a header is corrupt, or there are more than `limits.headers`; the
+        ShardError: the archive ends within a header, a header is corrupt, or there are more than `limits.entries`; the
             entries before were given. An archive that ends within a member gives that one with a defect.
     """
     yield from _Reader(source, total, limits).entries()
@@ -186,10 +198,8 @@ class _Reader:
 
     def _parse(self, block: bytes, at: int) -> tarfile.TarInfo:
         self._headers += 1
-        if self._headers > self._limits.headers:
-            raise ShardError(
-                f"more than {self._limits.headers} headers in one shard", reason=FailureReason.LIMIT_EXCEEDED
-            )
+        if self._headers > self._limits.entries:
+            raise _over_limit(f"there are more than {self._limits.entries} headers in one shard", "entries")
         try:
             info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except (tarfile.HeaderError, ValueError) as error:
@@ -218,9 +228,8 @@ class _Reader:
 
     def _payload(self, info: tarfile.TarInfo, extensions: _Extensions, at: int) -> bytes:
         if info.size > self._limits.header_bytes or len(extensions.raw) > 4 * self._limits.header_bytes:
-            raise ShardError(
-                f"the extension header at byte {at} is larger than {self._limits.header_bytes} bytes",
-                reason=FailureReason.LIMIT_EXCEEDED,
+            raise _over_limit(
+                f"the extension header at byte {at} is larger than {self._limits.header_bytes} bytes", "header_bytes"
             )
         padded = self._need(_padded(info.size), at)
         extensions.raw += padded
@@ -228,15 +237,16 @@ class _Reader:
 
     def _records(self, payload: bytes, at: int) -> Iterator[tuple[str, bytes]]:
         """PAX records: `LENGTH KEYWORD=VALUE` and a newline; the length counts the whole record."""
-        while payload and payload[0]:
-            digits, space, _ = payload.partition(b" ")
-            length = int(digits) if space and digits.isdigit() and len(digits) <= _MAX_DIGITS else 0
-            record = payload[len(digits) + 1 : length]
-            keyword, equals, value = record.partition(b"=")
-            if not (equals and value.endswith(b"\n") and length <= len(payload)):
+        start = 0
+        while start < len(payload) and payload[start]:
+            space = payload.find(b" ", start, start + _MAX_DIGITS + 1)
+            digits = payload[start : max(space, start)]
+            end = start + int(digits) if digits.isdigit() else start
+            keyword, equals, value = payload[space + 1 : end].partition(b"=")
+            if not (equals and value.endswith(b"\n") and end <= len(payload)):
                 raise self._broken(at, "has a corrupt PAX header")
             yield keyword.decode("utf-8", "backslashreplace"), value[:-1]
-            payload = payload[length:]
+            start = end
 
     def _number(self, value: bytes, at: int) -> int:
         if not (value.isdigit() and len(value) <= _MAX_DIGITS):
@@ -283,7 +293,7 @@ class _Reader:
             return Defect(reason=FailureReason.UNSAFE_MEMBER, message=f"the member {name!r} is {kind}")
         if size > self._limits.member_bytes:
             message = f"the member {name!r} has {size} bytes, over the limit of {self._limits.member_bytes}"
-            return Defect(reason=FailureReason.LIMIT_EXCEEDED, message=message)
+            return limit_defect(message, "member_bytes")
         return None
 
     def _data(self, size: int, *, keep: bool) -> tuple[bytes | None, bytes]:

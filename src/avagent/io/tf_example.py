@@ -18,8 +18,11 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from avagent.core.errors import FailureReason, ShardError
+from avagent.io.tar_reader import limit_defect
+from avagent.io.wire_fields import count_fields
 
 _PACKAGE = "avagent.tfrecord"
+_SPARE_FIELDS = 64
 _BYTES, _INT64, _MESSAGE = 12, 3, 11  # FieldDescriptorProto.Type
 _OPTIONAL, _REPEATED = 1, 3  # FieldDescriptorProto.Label
 
@@ -35,9 +38,11 @@ _SCHEMA: dict[str, tuple[tuple[str, int, int, int, str], ...]] = {
         ("bytes_list", 1, _OPTIONAL, _MESSAGE, "BytesList"),
         ("int64_list", 3, _OPTIONAL, _MESSAGE, "Int64List"),
     ),
+    # A feature of which only byte strings are wanted: packed numbers would grow eightfold when parsed.
+    "BytesFeature": (("bytes_list", 1, _OPTIONAL, _MESSAGE, "BytesList"),),
     "BytesList": (("value", 1, _REPEATED, _BYTES, ""),),
     "Int64List": (("value", 1, _REPEATED, _INT64, ""),),
-    "FeatureList": (("feature", 1, _REPEATED, _MESSAGE, "Feature"),),
+    "FeatureList": (("feature", 1, _REPEATED, _MESSAGE, "BytesFeature"),),
 }
 
 
@@ -96,6 +101,7 @@ def parse_example(data: bytes, most: int | None = None) -> Example:
     Raises:
         ShardError: it is neither an Example nor a SequenceExample, a name occurs twice, or there are too many.
     """
+    _check_count(data, most, "the record", depth=2)
     record = _parse("Record", data, "the record is neither a tf.train.Example nor a SequenceExample")
     if not record.HasField("features") and not record.HasField("feature_lists") and len(UnknownFieldSet(record)):
         raise ShardError(
@@ -103,7 +109,7 @@ def parse_example(data: bytes, most: int | None = None) -> Example:
             reason=FailureReason.UNSUPPORTED_RECORD,
         )
     if most is not None and len(record.features.entry) + len(record.feature_lists.entry) > most:
-        raise ShardError(f"the record has more than {most} features", reason=FailureReason.LIMIT_EXCEEDED)
+        raise _over_limit(f"the record has more than {most} features", "members")
     return Example(features=_entries(record.features.entry), lists=_entries(record.feature_lists.entry))
 
 
@@ -118,24 +124,36 @@ def _entries(entries: Iterable[Any]) -> tuple[Feature, ...]:
     return tuple(found.values())
 
 
-def bytes_values(feature: Feature) -> tuple[bytes, ...]:
-    """The byte strings that a feature holds; none if it is empty or holds numbers.
+def bytes_values(feature: Feature, most: int | None = None) -> tuple[bytes, ...]:
+    """The byte strings that a feature holds, `most` at most; none if it is empty or holds numbers.
 
     Raises:
-        ShardError: it is no feature.
+        ShardError: it is no feature, or there are too many.
     """
-    parsed = _parse("Feature", feature.value, f"the feature {feature.name!r} cannot be parsed")
+    _check_count(feature.value, most, f"the feature {feature.name!r}", depth=2)
+    parsed = _parse("BytesFeature", feature.value, f"the feature {feature.name!r} cannot be parsed")
     return tuple(bytes(value) for value in parsed.bytes_list.value)
 
 
-def list_values(feature: Feature) -> tuple[bytes, ...]:
+def list_values(feature: Feature, most: int | None = None) -> tuple[bytes, ...]:
     """The byte strings of a feature list, in order. Raises ShardError as :func:`bytes_values`."""
+    _check_count(feature.value, most, f"the feature list {feature.name!r}", depth=3)
     parsed = _parse("FeatureList", feature.value, f"the feature list {feature.name!r} cannot be parsed")
     return tuple(bytes(value) for step in parsed.feature for value in step.bytes_list.value)
 
 
-def text_value(feature: Feature) -> str | None:
-    """The first value of a feature as text: a byte string or an integer; None: it has none. Raises ShardError."""
+def text_value(feature: Feature, most: int | None = None) -> str | None:
+    """The first value of a feature as text: a byte string or an integer; None: it has none.
+
+    Raises:
+        ShardError: it is no feature, or has more than `most` bytes.
+    """
+    if most is not None and len(feature.value) > most:
+        raise _over_limit(
+            f"the feature {feature.name!r}, which holds the key, has {len(feature.value)} bytes, over the limit of"
+            f" {most}",
+            "header_bytes",
+        )
     parsed = _parse("Feature", feature.value, f"the feature {feature.name!r} cannot be parsed")
     if parsed.bytes_list.value:
         return bytes(parsed.bytes_list.value[0]).decode("utf-8", "backslashreplace") or None
@@ -173,6 +191,20 @@ def change_example(data: bytes, replaced: Sequence[Feature], *, removed: str | N
         if removed is not None and entries[index].key == removed.encode():
             del entries[index]
     return record.SerializeToString()
+
+
+def _check_count(data: bytes, most: int | None, what: str, *, depth: int) -> None:
+    """Raise for far more values than there may be, before any is parsed: each would cost 100 bytes and more.
+
+    A value is one field at each level, and whoever puts messages one behind another repeats the upper ones.
+    """
+    if most is not None and count_fields(data, bound := depth * most + _SPARE_FIELDS, depth) > bound:
+        raise _over_limit(f"{what} has more than {most} values", "members")
+
+
+def _over_limit(message: str, limit: str) -> ShardError:
+    defect = limit_defect(message, limit)
+    return ShardError(defect.message, reason=defect.reason)
 
 
 def _extend(target: Any, features: Sequence[Feature]) -> None:

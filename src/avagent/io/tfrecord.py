@@ -109,22 +109,22 @@ def iter_records(
     """
     seen: set[bytes] = set()
     for index, frame in enumerate(read_frames(shard, limits)):
-        yield _sample(shard, frame, index, fields, seen, limits.members)
+        yield _sample(shard, frame, index, fields, seen, limits)
 
 
 def _sample(
-    shard: str, frame: Frame, index: int, fields: FieldMapping, seen: set[bytes], most: int
+    shard: str, frame: Frame, index: int, fields: FieldMapping, seen: set[bytes], limits: ShardLimits
 ) -> RecordSample | BadSample:
     key, unique = numbered_key(shard, index), True
     try:
         if frame.data is None:
             raise _explained(frame, shard)
-        example = parse_example(frame.data, most)
-        key = _key(example, fields) or key
+        example = parse_example(frame.data, limits.members)
+        key = _key(example, fields, limits) or key
         digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
         unique = digest not in seen
         seen.add(digest)
-        members = _members(example, fields) if unique else _refuse_key(key)
+        members = _members(example, fields, limits.members) if unique else _refuse_key(key)
     except ShardError as error:
         return _bad(shard, frame, index, error, key=key, unique=unique)
     return RecordSample(
@@ -175,24 +175,24 @@ def _bad(shard: str, frame: Frame, index: int, error: ShardError, *, key: str, u
     )
 
 
-def _key(example: Example, fields: FieldMapping) -> str | None:
+def _key(example: Example, fields: FieldMapping, limits: ShardLimits) -> str | None:
     for name in fields.key:
         feature = example.get(name)
-        if feature is not None and (text := text_value(feature)):
+        if feature is not None and (text := text_value(feature, limits.header_bytes)):
             return text
     return None
 
 
-def _members(example: Example, fields: FieldMapping) -> tuple[Member, ...]:
+def _members(example: Example, fields: FieldMapping, most: int) -> tuple[Member, ...]:
     """The features as members, by name: maps have no order of their own, and who writes them again may change it."""
     sounds = {
         member.name: member
         for names, audio in ((fields.media, False), (fields.audio, True))
-        if (member := _medium(example, names, audio=audio))
+        if (member := _medium(example, names, most, audio=audio))
     }
     if not sounds:
         raise _no_media(example, fields)
-    frames, pictures = _find_pictures(example, fields)
+    frames, pictures = _find_pictures(example, fields, most)
     members: list[Member] = []
     for feature in sorted(example.features, key=_name):
         if feature.name in sounds:
@@ -213,20 +213,20 @@ def _name(feature: Feature) -> str:
     return feature.name
 
 
-def _find_pictures(example: Example, fields: FieldMapping) -> tuple[Feature | None, list[Member]]:
+def _find_pictures(example: Example, fields: FieldMapping, most: int) -> tuple[Feature | None, list[Member]]:
     """The feature, or feature list, that holds pictures; and these."""
     for name in fields.frames:
         for feature, values_of in ((example.get(name), bytes_values), (example.get_list(name), list_values)):
-            if feature is not None and (values := values_of(feature)):
+            if feature is not None and (values := values_of(feature, most)):
                 return feature, _pictures(name, values)
     return None, []
 
 
-def _medium(example: Example, names: tuple[str, ...], *, audio: bool) -> Member | None:
+def _medium(example: Example, names: tuple[str, ...], most: int, *, audio: bool) -> Member | None:
     """The first of these features that holds bytes."""
     for name in names:
         feature = example.get(name)
-        values = bytes_values(feature) if feature is not None else ()
+        values = bytes_values(feature, most) if feature is not None else ()
         if len(values) > 1:
             raise ShardError(
                 f"the feature {name!r} holds {len(values)} byte strings; media are one",
@@ -309,7 +309,7 @@ def read_clip(ref: ClipRef, limits: ShardLimits = DEFAULT_LIMITS, fields: FieldM
     try:
         if frame is None or frame.data is None:
             raise changed_since_listed(ref)
-        members = _members(parse_example(frame.data), fields)
+        members = _members(parse_example(frame.data, limits.members), fields, limits.members)
     except ClipError as error:
         raise changed_since_listed(ref) from error
     if content_hash(members) != ref.content_sha256:

@@ -20,7 +20,7 @@ import google_crc32c  # pyright: ignore[reportMissingTypeStubs]
 from avagent.core.errors import FailureReason
 from avagent.io import storage
 from avagent.io.storage import ByteSource
-from avagent.io.tar_reader import Defect, ShardLimits
+from avagent.io.tar_reader import DEFAULT_LIMITS, Defect, ShardLimits, limit_defect
 
 HEADER_BYTES = 12
 FOOTER_BYTES = 4
@@ -30,6 +30,8 @@ _MASK = 0xA282EAD8
 _GZIP = b"\x1f\x8b\x08"
 _GZIP_LEVEL = 6
 _STEP_BYTES = 4 << 20
+_FREE_EXPANSION = 256 << 20
+"""A few silent clips at the head of a shard may be compressed a thousandfold."""
 _crc32c: Any = google_crc32c  # it carries no types
 _MAX_MESSAGE = (2 << 30) - 1
 """Protocol buffers end here."""
@@ -85,19 +87,36 @@ def is_gzip(shard: str) -> bool:
 
 
 @contextmanager
-def open_stream(shard: str) -> Generator[ByteSource]:
+def open_stream(shard: str, limits: ShardLimits = DEFAULT_LIMITS) -> Generator[ByteSource]:
     """The frames' bytes, expanded. Raises OSError; what is wrong with a gzip stream shows as its early end."""
     compressed = is_gzip(shard)
     with storage.open_read(shard) as source:
-        yield cast("ByteSource", _Expanded(source)) if compressed else source
+        yield cast("ByteSource", _Expanded(source, limits.expansion)) if compressed else source
+
+
+class _Counted:
+    """Counts what is read."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+        self.nbytes = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._source.read(size)
+        self.nbytes += len(data)
+        return data
 
 
 class _Expanded:
-    """A gzip stream that ends where it breaks, and says so."""
+    """A gzip stream that ends where it breaks, or expands beyond belief, and says so."""
 
-    def __init__(self, source: ByteSource) -> None:
-        self._stream = gzip.GzipFile(fileobj=cast("io.BufferedReader", source), mode="rb")
+    def __init__(self, source: ByteSource, expansion: int) -> None:
+        self._compressed = _Counted(source)
+        self._stream = gzip.GzipFile(fileobj=cast("io.BufferedReader", self._compressed), mode="rb")
+        self._expansion = expansion
+        self._expanded = 0
         self.fault: str | None = None
+        self.bomb: Defect | None = None
 
     def read(self, size: int = -1, /) -> bytes:
         parts: list[bytes] = []
@@ -112,7 +131,16 @@ class _Expanded:
                 break
             parts.append(part)
             size -= len(part)
+            self._check_expansion(len(part))
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _check_expansion(self, more: int) -> None:
+        self._expanded += more
+        if self._expanded > _FREE_EXPANSION + self._expansion * self._compressed.nbytes:
+            self.bomb = limit_defect(
+                f"the compressed shard expands to more than {self._expansion} times its size", "expansion"
+            )
+            self.fault = f"after {self._expanded} bytes"
 
 
 def iter_stream(shard: str, offset: int, length: int) -> Iterator[bytes]:
@@ -149,7 +177,7 @@ def read_frames(shard: str, limits: ShardLimits) -> Iterator[Frame]:
         OSError: the file cannot be opened or read.
     """
     total = None if is_gzip(shard) else storage.size(shard)
-    with open_stream(shard) as source:
+    with open_stream(shard, limits) as source:
         yield from _Reader(source, total, limits).frames()
 
 
@@ -171,9 +199,9 @@ class _Reader:
         count = 0
         while head := self._source.read(HEADER_BYTES):
             count += 1
-            if count > self._limits.headers:
-                message = f"more than {self._limits.headers} records in one shard"
-                yield self._rest(message, FailureReason.LIMIT_EXCEEDED, len(head))
+            if count > self._limits.entries:
+                over = limit_defect(f"there are more than {self._limits.entries} records in one shard", "entries")
+                yield self._rest(over.message, over.reason, len(head))
                 return
             found = self._frame(head)
             yield found
@@ -185,6 +213,10 @@ class _Reader:
     @property
     def _fault(self) -> str | None:
         return self._source.fault if isinstance(self._source, _Expanded) else None
+
+    @property
+    def _bomb(self) -> Defect | None:
+        return self._source.bomb if isinstance(self._source, _Expanded) else None
 
     def _frame(self, head: bytes) -> Frame:
         at = self._offset
@@ -221,7 +253,7 @@ class _Reader:
             return Frame(offset=at, length=length, defect=_wrong_data(at), intact=False)
         most = min(self._limits.sample_bytes, _MAX_MESSAGE)
         message = f"the record at byte {at} has {size} bytes, over the limit of {most}"
-        return Frame(offset=at, length=length, defect=Defect(reason=FailureReason.LIMIT_EXCEEDED, message=message))
+        return Frame(offset=at, length=length, defect=limit_defect(message, "sample_bytes"))
 
     def _ends_within(self, size: int, seen: int) -> Frame:
         return self._rest(f"the file ends within a record of {size} bytes", FailureReason.TRUNCATED_SHARD, seen)
@@ -229,6 +261,8 @@ class _Reader:
     def _rest(self, what: str, reason: FailureReason, seen: int) -> Frame:
         """All that is left of the file, of which `seen` bytes were read."""
         at = self._offset
+        if self._bomb is not None:
+            what, reason = self._bomb.message, self._bomb.reason
         if at == 0 and reason == FailureReason.CORRUPT_RECORD:
             what, reason = f"not a TFRecord file, plain or gzip: {what}", FailureReason.UNREADABLE_SHARD
         if self._total is not None:

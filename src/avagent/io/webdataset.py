@@ -29,7 +29,7 @@ from avagent.io.samples import (
     split_member,
     unreadable,
 )
-from avagent.io.tar_reader import DEFAULT_LIMITS, Defect, Entry, ShardLimits, read_entries
+from avagent.io.tar_reader import DEFAULT_LIMITS, Defect, Entry, ShardLimits, limit_defect, read_entries
 
 _UNCOPYABLE = (
     FailureReason.UNSAFE_MEMBER,
@@ -127,11 +127,9 @@ class _Grouper:
             message = f"the sample has two members with the suffix {suffix!r}; the second is {entry.name!r}"
             return Defect(reason=FailureReason.DUPLICATE_MEMBER, message=message)
         if len(group.suffixes) >= self._limits.members:
-            message = f"the sample has more than {self._limits.members} members"
-            return Defect(reason=FailureReason.LIMIT_EXCEEDED, message=message)
+            return limit_defect(f"the sample has more than {self._limits.members} members", "members")
         if group.end - group.offset > self._limits.sample_bytes:
-            message = f"the sample is larger than {self._limits.sample_bytes} bytes"
-            return Defect(reason=FailureReason.LIMIT_EXCEEDED, message=message)
+            return limit_defect(f"the sample is larger than {self._limits.sample_bytes} bytes", "sample_bytes")
         return None
 
     def _close(self, group: _Group) -> Sample | BadSample:
