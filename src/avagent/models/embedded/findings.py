@@ -67,10 +67,10 @@ def noise_finding(facts: Facts, captions: Captions) -> NoiseFinding | None:
     if snr is None or snr.confidence < least or snr.value >= NOISY_BELOW_DB or steady_programme(captions):
         return None
     why = f"{facts.noise_colour} noise, SNR {snr.value:.1f} dB (confidence {snr.confidence:.2f})"
-    return NoiseFinding(why, _filters(snr.value, facts.noise_colour))
+    return NoiseFinding(why, noise_filters(snr.value, facts.noise_colour))
 
 
-def _filters(snr_db: float, colour: NoiseColour) -> tuple[NoiseFilter, ...]:
+def noise_filters(snr_db: float, colour: NoiseColour) -> tuple[NoiseFilter, ...]:
     """Stronger for lower SNR; the Wiener filter leads, the wavelet is last where the noise is all in the low bands."""
     strength = round(min(2.0, max(0.75, 1.5 - snr_db / 20.0)), 2)
     wiener = WienerFilter(strength=strength)
