@@ -170,7 +170,7 @@ def version(url: str) -> str:
     fs, path = filesystem(url)
     if is_local(url):
         return _local_version(Path(path).stat())
-    return _remote_version(cast("dict[str, Any]", fs.info(path)))
+    return entry_version(cast("dict[str, Any]", fs.info(path)))
 
 
 def folder_versions(folder: str) -> dict[str, str]:
@@ -183,14 +183,15 @@ def folder_versions(folder: str) -> dict[str, str]:
         found = cast("list[dict[str, Any]]", fs.ls(path, detail=True))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    return {basename(str(e["name"])): _remote_version(e) for e in found if e["type"] == "file"}
+    return {basename(str(e["name"])): entry_version(e) for e in found if e["type"] == "file"}
 
 
 def _local_version(status: os.stat_result) -> str:
     return f"size={status.st_size};mtime_ns={status.st_mtime_ns}"
 
 
-def _remote_version(entry: dict[str, Any]) -> str:
+def entry_version(entry: dict[str, Any]) -> str:
+    """:func:`version` from what a detailed listing says of a file. Raises OSError: it says none."""
     for name in ("generation", "ETag", "mtime", "LastModified", "created"):
         if value := entry.get(name):
             # The memory file system tells the time as a number in listings, as a date elsewhere.
