@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from avagent.core.errors import ParameterError
-from avagent.io.tar_reader import BLOCK, unsafe_name
+from avagent.io.tar_header import BLOCK, file_header
+from avagent.io.tar_reader import unsafe_name
 
 END_OF_ARCHIVE = bytes(2 * BLOCK)
 
@@ -63,9 +63,7 @@ def header(name: str, size: int) -> bytes:
     """
     if reason := unsafe_name(name):
         raise ParameterError(f"{name!r} cannot be a member's name: it has {reason}")
-    info = tarfile.TarInfo(name)
-    info.size = size
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+    return file_header(name, size)
 
 
 def archive(members: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
