@@ -1,8 +1,8 @@
 """Tar archives as a stream of entries that know where they lie: POSIX ustar and PAX, GNU long names.
 
-A header block is parsed by the standard library (`tarfile.TarInfo.frombuf`: checksum, octal and base-256 numbers);
-what `tarfile` does not give is added here: the byte range of every entry with its extension headers, so that it can be
-copied verbatim, and limits on what an archive may claim.
+Header blocks are parsed by `tar_header` (checksum, octal and base-256 numbers). What `tarfile` does not give is added
+here: the byte range of every entry with its extension headers, so that it can be copied verbatim, and limits on what an
+archive may claim.
 
 Reference: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Header Block".
 """
@@ -16,8 +16,8 @@ from dataclasses import dataclass, fields
 
 from avagent.core.errors import FailureReason, ParameterError, ShardError
 from avagent.io.storage import ByteSource
+from avagent.io.tar_header import BLOCK, Header, parse_header
 
-BLOCK = tarfile.BLOCKSIZE
 _REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _EXTENSIONS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 _FORBIDDEN = {
@@ -168,7 +168,7 @@ class _Reader:
                 return
             yield self._entry(info, extensions, start)
 
-    def _next_info(self, extensions: _Extensions) -> tarfile.TarInfo | None:
+    def _next_info(self, extensions: _Extensions) -> Header | None:
         """The next header that is not an extension; None at the end of the archive."""
         while True:
             at = self._offset
@@ -196,19 +196,19 @@ class _Reader:
             extensions.raw += extension
             more = extension[504]
 
-    def _parse(self, block: bytes, at: int) -> tarfile.TarInfo:
+    def _parse(self, block: bytes, at: int) -> Header:
         self._headers += 1
         if self._headers > self._limits.entries:
             raise _over_limit(f"there are more than {self._limits.entries} headers in one shard", "entries")
         try:
-            info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+            info = parse_header(block)
         except (tarfile.HeaderError, ValueError) as error:
             raise self._broken(at, f"has a corrupt header ({error})") from error
         if info.size < 0:
             raise self._broken(at, "claims a negative size")
         return info
 
-    def _extension(self, info: tarfile.TarInfo, extensions: _Extensions, at: int) -> None:
+    def _extension(self, info: Header, extensions: _Extensions, at: int) -> None:
         payload = self._payload(info, extensions, at)
         if info.type == tarfile.GNUTYPE_LONGNAME:
             extensions.path = payload.split(b"\0", 1)[0]
@@ -221,12 +221,12 @@ class _Reader:
                 elif keyword.startswith("GNU.sparse."):
                     extensions.sparse = True
 
-    def _global(self, info: tarfile.TarInfo, extensions: _Extensions, at: int) -> None:
+    def _global(self, info: Header, extensions: _Extensions, at: int) -> None:
         for keyword, _ in self._records(self._payload(info, extensions, at), at):
             if keyword in _GLOBAL_FORBIDDEN:
                 raise self._broken(at, f"sets {keyword!r} for all members in a global header, which is not supported")
 
-    def _payload(self, info: tarfile.TarInfo, extensions: _Extensions, at: int) -> bytes:
+    def _payload(self, info: Header, extensions: _Extensions, at: int) -> bytes:
         if info.size > self._limits.header_bytes or len(extensions.raw) > 4 * self._limits.header_bytes:
             raise _over_limit(
                 f"the extension header at byte {at} is larger than {self._limits.header_bytes} bytes", "header_bytes"
@@ -253,8 +253,8 @@ class _Reader:
             raise self._broken(at, f"claims a size of {value!r}")
         return int(value)
 
-    def _entry(self, info: tarfile.TarInfo, extensions: _Extensions, start: int) -> Entry:
-        raw_name = extensions.path if extensions.path is not None else info.name.encode("utf-8", "surrogateescape")
+    def _entry(self, info: Header, extensions: _Extensions, start: int) -> Entry:
+        raw_name = extensions.path if extensions.path is not None else info.name
         directory = info.type == tarfile.DIRTYPE or (info.type in _REGULAR and raw_name.endswith(b"/"))
         kind = _FORBIDDEN.get(info.type) if not extensions.sparse else "a sparse file"
         size = info.size if extensions.size is None else extensions.size
