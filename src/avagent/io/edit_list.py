@@ -47,6 +47,14 @@ def set_edit(data: bytearray, track: int, *, delay: int, priming: int, length: i
     return True
 
 
+def set_edit_length(data: bytearray, track: int, length: int) -> None:
+    """Make the last edit of a track last `length` ticks of the movie's clock; nothing if it has no edit list."""
+    edits = _edits(data, track)
+    if edits is not None and edits.values:
+        at = len(edits.values) - 1
+        struct.pack_into(edits.form, data, edits.start + at * edits.step, length, edits.values[at][1])
+
+
 def edited_duration(data: bytes, track: int) -> Fraction | None:
     """How long a track is shown, in s; None: it has no edit list, or one that puts several pieces together."""
     edits = _edits(data, track)

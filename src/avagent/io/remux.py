@@ -53,7 +53,7 @@ def remux(
         ParameterError: an `audio_codec` that is not known.
     """
     with open_media(data, limits) as container:
-        muxer = _muxer_of(container, data)
+        muxer = muxer_of(container, data)
         result = _write(container, muxer, waveform, audio_codec, faststart=moov_first(data))
     _check_copied(data, result, limits)
     return result
@@ -89,7 +89,7 @@ def encode_audio(
         return _write(container, muxer, waveform, audio_codec)
 
 
-def _muxer_of(container: InputContainer, data: bytes) -> str:
+def muxer_of(container: InputContainer, data: bytes) -> str:
     """The muxer that writes what the demuxer read."""
     name = container.format.name
     if name.startswith("mov"):
