@@ -49,8 +49,7 @@ def measure(waveform: Waveform, *, motion: Motion | None = None, streams: Stream
         channels=waveform.channels,
         duration_mismatch=_mismatch(waveform, streams),
     )
-    peak = max(float(waveform.samples.max(initial=0.0)), -float(waveform.samples.min(initial=0.0)))
-    if peak < _MUTED_PEAK:
+    if is_muted(waveform):
         return replace(base, muted=True, true_peak=_true_peak(waveform))
     found = find_gaps(waveform)
     gaps = found.gaps
@@ -76,6 +75,11 @@ def measure(waveform: Waveform, *, motion: Motion | None = None, streams: Stream
         pitch=pitch_track(waveform).median(),
         lag=_lag(waveform, motion, hum),
     )
+
+
+def is_muted(waveform: Waveform) -> bool:
+    """Whether there is nothing but digital silence or an inaudible residue: no sample above -70 dBFS."""
+    return max(float(waveform.samples.max(initial=0.0)), -float(waveform.samples.min(initial=0.0))) < _MUTED_PEAK
 
 
 def _refuse_non_finite(waveform: Waveform) -> None:
