@@ -15,16 +15,27 @@ from avagent.core.decide import (
     Retry,
     Stop,
     StopReason,
+    base_actions,
     choose_plan,
     decide,
     record_exhausted,
     record_round,
 )
-from avagent.core.errors import ClipError, Failure
+from avagent.core.errors import ClipError, Failure, FailureReason
 from avagent.core.facts import Facts
-from avagent.core.history import Base, History
+from avagent.core.history import Base, History, Round
 from avagent.core.plan import Plan
 from avagent.core.scores import Scores
+
+PASSING_REASONS = frozenset(
+    {
+        FailureReason.UNREADABLE_SHARD,
+        FailureReason.CHANGED_SINCE_LISTED,
+        FailureReason.MODEL_FAILED,
+        FailureReason.WRITE_FAILED,
+    }
+)
+"""Causes of failure that may be gone at the next try, though the clip is the same."""
 
 
 class Outcome(StrEnum):
@@ -48,6 +59,8 @@ class ClipState:
         base, plan, scores: what is being tried in the round under way, and what it scored.
         failure: set once, and final: later stages pass the clip through.
         seconds: time spent on the round under way, in s.
+        known_facts: of the original sound, from an earlier run: they are not measured again.
+        known_rounds: of an earlier run of the same editor and scorer: what was scored then is not scored again.
     """
 
     ref: ClipRef
@@ -59,6 +72,8 @@ class ClipState:
     scores: Scores | None = None
     failure: Failure | None = None
     seconds: float = 0.0
+    known_facts: Facts | None = None
+    known_rounds: tuple[Round, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +98,30 @@ class ClipDecision:
     history: History | None = None
     failure: Failure | None = None
 
+    @property
+    def settled(self) -> bool:
+        """Whether the same clip would end like this again: not if it failed by chance."""
+        return self.failure is None or self.failure.reason not in PASSING_REASONS
+
+
+def resumed(ref: ClipRef, known: ClipDecision, *, captions: bool, scores: bool) -> ClipState:
+    """A clip on its way with what an earlier run found out about it.
+
+    Args:
+        ref: where the clip lies now.
+        known: the earlier decision on the same content, read and measured in the same way.
+        captions: whether its captions still hold.
+        scores: whether the scores of its original and of its edits still hold.
+    """
+    history = known.history if scores else None
+    return ClipState(
+        ref=ref,
+        captions=known.captions if captions else None,
+        history=History(original=history.original) if history else None,
+        known_facts=known.facts,
+        known_rounds=history.rounds if history else (),
+    )
+
 
 def failed(state: ClipState, error: ClipError) -> ClipState:
     """The clip on its way to the dead letters."""
@@ -98,13 +137,15 @@ def next_base(state: ClipState, policy: Policy) -> Base | None:
 
 
 def with_plan(state: ClipState, candidates: Sequence[Plan], base: Base, allowed: frozenset[str]) -> ClipState:
-    """The clip with the first candidate worth trying; without one, its history is exhausted."""
+    """The clip with the first candidate worth trying, scored if that is known; without one it is exhausted."""
     if state.history is None:
         raise ValueError(f"clip {state.ref.key!r} is planned before it is scored")
     plan = choose_plan(candidates, state.history, base, allowed)
     if plan.empty:
         return replace(state, history=record_exhausted(state.history), base=base, plan=None)
-    return replace(state, base=base, plan=plan)
+    actions = base_actions(state.history, base) + plan.actions
+    scores = next((done.scores for done in state.known_rounds if done.actions == actions), None)
+    return replace(state, base=base, plan=plan, scores=scores)
 
 
 def with_scores(state: ClipState, policy: Policy) -> ClipState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -30,8 +30,8 @@ ROUNDS_FILE = "rounds.parquet"
 _ROWS_A_GROUP = 16_384
 
 # (name, Arrow type, nullable)
-_Columns = tuple[tuple[str, str, bool], ...]
-CLIPS_COLUMNS: _Columns = (
+Columns = tuple[tuple[str, str, bool], ...]
+CLIPS_COLUMNS: Columns = (
     ("key", "string", False),
     ("shard", "string", False),
     ("content_sha256", "string", False),
@@ -45,7 +45,7 @@ CLIPS_COLUMNS: _Columns = (
     ("fingerprint", "string", False),
     ("actions", "string", False),
 )
-ROUNDS_COLUMNS: _Columns = (
+ROUNDS_COLUMNS: Columns = (
     ("key", "string", False),
     ("shard", "string", False),
     ("round", "int32", False),
@@ -100,8 +100,8 @@ def write_manifest(
     outcomes: Counter[Outcome] = Counter()
     rounds = 0
     with (
-        _table(manifest_url(output, CLIPS_FILE), CLIPS_COLUMNS) as clip_table,
-        _table(manifest_url(output, ROUNDS_FILE), ROUNDS_COLUMNS) as round_table,
+        open_table(manifest_url(output, CLIPS_FILE), CLIPS_COLUMNS) as clip_table,
+        open_table(manifest_url(output, ROUNDS_FILE), ROUNDS_COLUMNS) as round_table,
     ):
         for shard, found in decisions:
             for decision in found:
@@ -164,30 +164,32 @@ def _compact(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-class _Table:
+class Table:
     """Rows on their way into row groups."""
 
     def __init__(self, writer: Any, schema: Any) -> None:
         self._writer = writer
         self._schema = schema
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[Mapping[str, Any]] = []
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: Mapping[str, Any]) -> None:
+        """One more row."""
         self._rows.append(row)
         if len(self._rows) >= _ROWS_A_GROUP:
             self.flush()
 
     def flush(self) -> None:
+        """Write the rows so far as a row group."""
         if self._rows:
             self._writer.write_table(_pa.Table.from_pylist(self._rows, schema=self._schema))
             self._rows = []
 
 
 @contextmanager
-def _table(url: str, columns: _Columns) -> Generator[_Table]:
+def open_table(url: str, columns: Columns) -> Generator[Table]:
     """A Parquet file that appears when it is complete."""
     schema = _pa.schema([_pa.field(name, _pa.type_for_alias(kind), nullable) for name, kind, nullable in columns])
     with storage.atomic_write(url) as file, _pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        table = _Table(writer, schema)
+        table = Table(writer, schema)
         yield table
         table.flush()

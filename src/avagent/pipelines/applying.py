@@ -15,7 +15,7 @@ from avagent.transforms.write import ApplyDecisions, ApplyTarget
 
 def apply_phase(session: Session, tasks: Sequence[ShardTask]) -> list[ShardReport]:
     """Rewrite every shard that has no report yet, and collect the reports of all."""
-    todo = [task.url for task in tasks if not _written(session.output, task.url)]
+    todo = [task for task in tasks if not _written(session.output, task.url)]
     if todo:
         tally = Tally(unit="shards", total_bytes=0, total=len(todo))
         with phase_progress(session, "apply", tally) as path:

@@ -14,6 +14,14 @@ from avagent.pipelines.beam_options import beam_options
 from avagent.pipelines.deciding import decide_phase
 from avagent.pipelines.options import BEAM_CONTEXT, own_options, recipe_options
 from avagent.pipelines.recipe import load_recipe
+from avagent.pipelines.refresh import (
+    carry_phase,
+    find_previous,
+    publish_if_pending,
+    publish_version,
+    report_changes,
+    with_earlier,
+)
 from avagent.pipelines.request import RefineRequest, run_identity, run_record
 from avagent.pipelines.run import Session, commit_decisions, commit_run, limit_tasks, list_inputs
 from avagent.pipelines.summary import conclude_run
@@ -23,6 +31,12 @@ from avagent.pipelines.wiring import wire
 @click.command(context_settings=BEAM_CONTEXT)
 @click.option("--input", "source", required=True, help="Folder of shards, glob, brace pattern or shard list.")
 @click.option("--output", required=True, help="Folder for the refined shards, manifest and dead letters.")
+@click.option(
+    "--previous",
+    metavar="FOLDER|latest",
+    help="Complete output of an earlier run: what did not change since is taken over. latest: what latest.json beside"
+    " --output names; a finished run puts itself there.",
+)
 @recipe_options
 @click.option("--max-rounds", type=click.IntRange(0, 20), help="Rounds at most (recipe: policy.max_rounds).")
 @click.option("--audio-codec", help="Codec of repaired sound (recipe: output.audio_codec); flac: lossless.")
@@ -42,6 +56,7 @@ def refine(
     Examples:
       avagent refine --input shards/ --output refined/
       avagent refine --input 'gs://bucket/train-{000000..000099}.tar' --output gs://bucket/refined --decide-only
+      avagent refine --input gs://bucket/shards --output gs://bucket/refined/2026-11-23 --previous latest
       avagent refine --input shards/ --output refined/ --direct_num_workers=2 --direct_running_mode=multi_processing
     """  # noqa: D301  (click's mark for lines to keep)
     named = {"policy.max_rounds": flags["max_rounds"], "output.audio_codec": flags["audio_codec"]}
@@ -50,6 +65,7 @@ def refine(
         source=source,
         output=output,
         recipe=load_recipe(recipe, overrides),
+        previous=flags["previous"],
         limit=flags["limit"],
         decide_only=flags["decide_only"],
         overwrite=flags["overwrite"],
@@ -73,14 +89,22 @@ def run_refine(request: RefineRequest, console: Console) -> int:
     identity = run_identity(wired, inputs, request.limit)
     if is_complete(request.output, identity) and not request.overwrite:
         console.print(f"{request.output} is complete already: same input, recipe and models; nothing to do")
+        publish_if_pending(request, console)
         return 0
+    previous = find_previous(request)
     claim_output(request.output, identity, shards=shards, overwrite=request.overwrite)
     session = Session(output=request.output, wired=wired, options=options, console=console)
     tasks = limit_tasks(inputs, request.limit)
-    record = run_record(wired, inputs, request)
+    record = dict(run_record(wired, inputs, request))
+    if previous is not None:
+        tasks = with_earlier(tasks, inputs, previous, session)
+        carry_phase(session, tasks, decisions_only=request.decide_only)
     decide_phase(session, tasks, inputs)
-    if request.decide_only:
-        counts = commit_decisions(session, tasks, record)
-    else:
-        counts = commit_run(session, apply_phase(session, tasks), record)
-    return conclude_run(session, counts, [task.url for task in tasks])
+    reports = [] if request.decide_only else apply_phase(session, tasks)
+    if previous is not None:
+        record["refresh"] = report_changes(session, tasks, previous)
+    counts = commit_decisions(session, tasks, record) if request.decide_only else commit_run(session, reports, record)
+    code = conclude_run(session, counts, [task.url for task in tasks])
+    if code == 0:
+        publish_version(request, console)
+    return code

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from avagent import __version__
+from avagent.io.previous import Part
 from avagent.pipelines.recipe import Recipe
 from avagent.pipelines.run import InputShard
 from avagent.pipelines.wiring import Wired
@@ -22,6 +23,7 @@ class RefineRequest:
         source: folder, glob or shard list.
         output: folder.
         recipe: validated.
+        previous: folder of the previous run, or `latest`; None: start afresh.
         limit: clips at most, over all shards; None: all.
         decide_only: stop before shards are rewritten.
         overwrite: replace another run's output.
@@ -31,6 +33,7 @@ class RefineRequest:
     source: str
     output: str
     recipe: Recipe
+    previous: str | None = None
     limit: int | None = None
     decide_only: bool = False
     overwrite: bool = False
@@ -41,10 +44,35 @@ def run_identity(wired: Wired, inputs: Sequence[InputShard], limit: int | None) 
     """SHA-256 of all that the output depends on, as far as it can be told without reading the shards."""
     content = {
         "fingerprint": wired.provenance.fingerprint,
-        "inputs": [[shard.url, shard.nbytes] for shard in inputs],
+        "inputs": [[shard.url, shard.nbytes, shard.version] for shard in inputs],
         "limit": limit,
         "version": __version__,
     }
+    return _digest(content)
+
+
+def stage_fingerprints(wired: Wired) -> dict[str, str]:
+    """What each part of the results depends on, besides the clips: a later run reuses those that stayed the same.
+
+    Sections of the recipe that belong to no part below are taken to matter to how clips are read, and so to all.
+    """
+    recipe = wired.recipe.model_dump(mode="json", exclude={"worker", "max_failure_ratio"})
+    own = {"name", "captioner", "planner", "scorer", "actions", "policy", "output"}
+    reading = {"version": __version__, "recipe": {name: part for name, part in recipe.items() if name not in own}}
+    captioners = {name: text for name, text in wired.models.items() if "caption" in name}
+    scorers = {name: text for name, text in wired.models.items() if "scor" in name}
+    loop = {"policy": asdict(wired.loop.policy), "allowed": sorted(wired.loop.allowed)}
+    depends = {
+        Part.CAPTIONS: [reading, captioners],
+        Part.SCORES: [reading, scorers],
+        Part.DECISIONS: [reading, dict(wired.models), loop],
+        Part.REPAIRS: [reading, recipe["output"]],
+        Part.SHARDS: [reading, wired.provenance.fingerprint],
+    }
+    return {str(part): _digest(content) for part, content in depends.items()}
+
+
+def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -59,7 +87,8 @@ def run_record(wired: Wired, inputs: Sequence[InputShard], request: RefineReques
             "min_gain_alignment": wired.loop.policy.min_gain_alignment,
             "min_gain_synchronization": wired.loop.policy.min_gain_synchronization,
         },
-        "inputs": [{"url": shard.url, "bytes": shard.nbytes} for shard in inputs],
+        "stages": stage_fingerprints(wired),
+        "inputs": [{"url": shard.url, "bytes": shard.nbytes, "version": shard.version} for shard in inputs],
         "limit": request.limit,
         "decide_only": request.decide_only,
         "beam": list(request.beam),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,13 +27,17 @@ from avagent.pipelines.progress import Tally, show_progress
 from avagent.pipelines.wiring import Wired
 from avagent.transforms.read import ShardTask
 
+_LISTED_FROM = 16
+"""Shards of one folder from which on listing the folder is cheaper than asking for each."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputShard:
-    """A listed shard and its size in bytes (None: it cannot be read)."""
+    """A listed shard, its size in bytes (None: it cannot be read) and its version (None: not to be told)."""
 
     url: str
     nbytes: int | None
+    version: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,15 +68,32 @@ class Session:
 
 
 def list_inputs(shards: Sequence[str]) -> tuple[InputShard, ...]:
-    """The shards with their sizes; what cannot be read is listed as well: it becomes a dead letter, not a crash."""
-    return tuple(InputShard(url=url, nbytes=_size(url)) for url in shards)
+    """The shards with size and version; what cannot be read is listed too: it becomes a dead letter, not a crash."""
+    folders = Counter(storage.parent(url) for url in shards)
+    listed = {folder: _listing(folder) for folder, count in folders.items() if count >= _LISTED_FROM}
+    return tuple(_input(url, listed.get(storage.parent(url), {})) for url in shards)
 
 
-def _size(url: str) -> int | None:
+def _listing(folder: str) -> dict[str, tuple[int, str]]:
+    """Size and version of a folder's files by two listings; none where listing is refused, or versions are unknown."""
     try:
-        return storage.size(url)
+        sizes, versions = storage.folder_sizes(folder), storage.folder_versions(folder)
     except OSError:
-        return None
+        return {}
+    return {name: (sizes[name], version) for name, version in versions.items() if name in sizes}
+
+
+def _input(url: str, listed: Mapping[str, tuple[int, str]]) -> InputShard:
+    if found := listed.get(storage.basename(url)):
+        return InputShard(url=url, nbytes=found[0], version=found[1])
+    try:
+        nbytes = storage.size(url)
+    except OSError:
+        return InputShard(url=url, nbytes=None)
+    try:
+        return InputShard(url=url, nbytes=nbytes, version=storage.version(url))
+    except OSError:
+        return InputShard(url=url, nbytes=nbytes)
 
 
 def limit_tasks(inputs: Sequence[InputShard], limit: int | None) -> list[ShardTask]:

@@ -15,12 +15,15 @@ from avagent.core.state import ClipDecision
 from avagent.io.manifest import decisions_url
 from avagent.io.records import write_decisions
 from avagent.transforms.loop import Loop
-from avagent.transforms.read import ReadShards, ShardTask
+from avagent.transforms.read import REUSED, STATES, ReadShards, ShardTask
 from avagent.transforms.refine import DecideClips
 
 
 class DecideShards(beam.PTransform):
-    """Shards to decision files in the manifest of the output folder: read, caption, score, refine, write."""
+    """Shards to decision files in the manifest of the output folder: read, caption, score, refine, write.
+
+    What the previous run decided, and still holds, goes past all models.
+    """
 
     def __init__(self, loop: Loop, output: str) -> None:
         super().__init__()
@@ -29,12 +32,9 @@ class DecideShards(beam.PTransform):
 
     def expand(self, tasks: PCollection[ShardTask]) -> PCollection[tuple[str, int]]:
         """ShardTask -> (shard URL, number of decisions), one a shard, empty shards included."""
-        decided: Any = (
-            tasks
-            | "ReadShards" >> ReadShards(self._loop.store)
-            | "DecideClips" >> DecideClips(self._loop)
-            | "KeyByShard" >> beam.Map(_keyed)
-        )
+        read: Any = tasks | "ReadShards" >> ReadShards(self._loop.store, self._output)
+        made = read[STATES] | "DecideClips" >> DecideClips(self._loop)
+        decided: Any = (made, read[REUSED]) | "AllDecisions" >> beam.Flatten() | "KeyByShard" >> beam.Map(_keyed)
         listed: Any = tasks | "Listed" >> beam.Map(_listed)
         written: Any = (
             (decided, listed)

@@ -23,13 +23,18 @@ AnswerT = TypeVar("AnswerT")
 
 
 def caption_clips(states: Sequence[ClipState], captioner: Captioner, store: MediaStore) -> list[ClipState]:
-    """Caption audio and video, separately."""
+    """Caption audio and video, separately; captions that are known stay."""
 
     def caption(views: Sequence[ClipView]) -> list[Captions | ClipError]:
         heard, seen = captioner.caption_audio(views), captioner.caption_video(views)
         return [_captions(audio, video) for audio, video in zip(heard, seen, strict=True)]
 
-    return _on_views(states, lambda s: store.view(s.ref), caption, lambda s, c: replace(s, captions=c))
+    return _on_views(
+        states,
+        lambda s: store.view(s.ref) if s.captions is None else None,
+        caption,
+        lambda s, captions: replace(s, captions=captions),
+    )
 
 
 def _captions(audio: Caption | ClipError | None, video: Caption | ClipError | None) -> Captions | ClipError:
@@ -41,15 +46,20 @@ def _captions(audio: Caption | ClipError | None, video: Caption | ClipError | No
 
 
 def score_originals(states: Sequence[ClipState], scorer: Scorer, store: MediaStore) -> list[ClipState]:
-    """Score the sound as it came."""
-    return _on_views(states, lambda s: store.view(s.ref), scorer.score, lambda s, scores: replace(s, scores=scores))
+    """Score the sound as it came, unless its scores are known."""
+    return _on_views(
+        states,
+        lambda s: store.view(s.ref) if s.history is None else None,
+        scorer.score,
+        lambda s, scores: replace(s, scores=scores),
+    )
 
 
 def score_edits(states: Sequence[ClipState], scorer: Scorer, store: MediaStore) -> list[ClipState]:
-    """Score the edited sound of the clips that have a plan."""
+    """Score the edited sound of the clips that have a plan, unless its scores are known."""
     return _on_views(
         states,
-        lambda s: _edited_view(s, store) if s.plan is not None else None,
+        lambda s: _edited_view(s, store) if s.plan is not None and s.scores is None else None,
         scorer.score,
         lambda s, scores: replace(s, scores=scores),
     )
@@ -86,11 +96,11 @@ def plan_clips(
 def _plan_request(state: ClipState, base: Base, allowed: frozenset[str], store: MediaStore) -> PlanRequest:
     if state.history is None:
         raise ValueError(f"clip {state.ref.key!r} is planned before it is scored")
-    view = store.view(state.ref, base_actions(state.history, base))
+    known = (state.facts or state.known_facts) if base is Base.ORIGINAL else None
     return PlanRequest(
         key=state.ref.key,
         captions=state.captions or Captions(audio=None, video=None),
-        facts=view.facts(),
+        facts=known or store.view(state.ref, base_actions(state.history, base)).facts(),
         history=state.history,
         base=base,
         allowed=allowed,
@@ -98,8 +108,8 @@ def _plan_request(state: ClipState, base: Base, allowed: frozenset[str], store: 
 
 
 def edit_clip(state: ClipState, store: MediaStore) -> ClipState:
-    """Make the edited sound of a clip that has a plan; it stays in the store."""
-    if state.plan is None:
+    """Make the edited sound of a clip that has a plan and is to be scored; it stays in the store."""
+    if state.plan is None or state.scores is not None:
         return state
     try:
         _edited_view(state, store).audio()

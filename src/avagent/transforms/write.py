@@ -15,14 +15,19 @@ from apache_beam.pvalue import PCollection
 
 from avagent.core.actions import Action
 from avagent.core.clip import Clip, ClipRef, Member
+from avagent.core.errors import ParameterError
+from avagent.io.decoder_process import process_decoder
 from avagent.io.manifest import decisions_url
+from avagent.io.previous import Earlier, Part
 from avagent.io.records import Provenance, read_decisions, write_decisions
 from avagent.io.repair import repair_sound
+from avagent.io.repairs import EarlierShard
 from avagent.io.reports import write_report
 from avagent.io.rewrite import RewriteOptions, ShardReport, rewrite_shard
 from avagent.io.shard_format import DEFAULT_OPTIONS, ShardOptions
 from avagent.transforms.metrics import NAMESPACE, stage_latency
 from avagent.transforms.progress import report_progress
+from avagent.transforms.read import ShardTask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +49,10 @@ class ApplyTarget:
     progress: str | None = None
 
 
-def apply_decisions(shard: str, target: ApplyTarget) -> ShardReport:
+def apply_decisions(shard: str, target: ApplyTarget, earlier: Earlier | None = None) -> ShardReport:
     """Rewrite one shard by its decision file; decisions that could not be carried out are put right in it.
+
+    Clips that the previous run repaired in the same way are taken from its shard.
 
     Raises:
         OSError: reading or writing failed; nothing was left half written.
@@ -55,10 +62,11 @@ def apply_decisions(shard: str, target: ApplyTarget) -> ShardReport:
     decisions = list(read_decisions(url))
     options = RewriteOptions(
         output=target.output,
-        edit=partial(repaired_members, audio_codec=target.audio_codec),
+        edit=partial(repaired_members, audio_codec=target.audio_codec, shards=target.shards),
         provenance=target.provenance,
         limits=target.shards.limits,
         fields=target.shards.fields,
+        earlier=_repaired(earlier, target),
     )
     report = rewrite_shard(shard, decisions, options)
     if report.late_failures:
@@ -67,10 +75,22 @@ def apply_decisions(shard: str, target: ApplyTarget) -> ShardReport:
     return report
 
 
-def repaired_members(_ref: ClipRef, clip: Clip, actions: tuple[Action, ...], *, audio_codec: str) -> tuple[Member, ...]:
+def _repaired(earlier: Earlier | None, target: ApplyTarget) -> EarlierShard | None:
+    if earlier is None or Part.REPAIRS not in earlier.holds:
+        return None
+    try:
+        return EarlierShard.of(earlier.output, earlier.shard, target.shards)
+    except ParameterError:
+        return None
+
+
+def repaired_members(
+    _ref: ClipRef, clip: Clip, actions: tuple[Action, ...], *, audio_codec: str, shards: ShardOptions = DEFAULT_OPTIONS
+) -> tuple[Member, ...]:
     """The members that change: the one that carries the sound."""
+    decoder = process_decoder(shards.decoding)
     with stage_latency("repair"):
-        return (repair_sound(clip, actions, audio_codec=audio_codec),)
+        return (repair_sound(clip, actions, audio_codec=audio_codec, limits=shards.media, decoder=decoder),)
 
 
 class ApplyDecisions(beam.PTransform):
@@ -80,14 +100,14 @@ class ApplyDecisions(beam.PTransform):
         super().__init__()
         self._target = target
 
-    def expand(self, shards: PCollection[str]) -> PCollection[ShardReport]:
-        """Shard URL -> ShardReport."""
-        reports: Any = shards | "Spread" >> beam.Reshuffle() | "RewriteShard" >> beam.Map(_rewrite, target=self._target)
+    def expand(self, tasks: PCollection[ShardTask]) -> PCollection[ShardReport]:
+        """ShardTask -> ShardReport."""
+        reports: Any = tasks | "Spread" >> beam.Reshuffle() | "RewriteShard" >> beam.Map(_rewrite, target=self._target)
         return reports
 
 
-def _rewrite(shard: str, target: ApplyTarget) -> ShardReport:
-    report = apply_decisions(shard, target)
+def _rewrite(task: ShardTask, target: ApplyTarget) -> ShardReport:
+    report = apply_decisions(task.url, target, task.earlier)
     Metrics.counter(NAMESPACE, "shards_written").inc()
     Metrics.counter(NAMESPACE, "late_failures").inc(len(report.late_failures))
     report_progress(target.progress, "written", report.filesize)
