@@ -83,6 +83,13 @@ class ArrayView:
         """A few pictures."""
         return self.picture.frames
 
+    def frames_at(self, times: tuple[float, ...]) -> Frames | None:
+        """The nearest of the few pictures."""
+        shown = self.picture.frames
+        if self.picture.motion is None:
+            return None
+        return Frames(shown.pixels[[int(np.abs(shown.times - t).argmin()) for t in times]], np.array(times))
+
     def motion(self) -> Motion | None:
         """Motion energy."""
         return self.picture.motion

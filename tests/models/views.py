@@ -61,6 +61,13 @@ class ArrayView:
         self._note("frames")
         return self.pictures
 
+    def frames_at(self, times: tuple[float, ...]) -> Frames | None:
+        self._note("frames_at")
+        if self.pictures is None or self.movement is None:
+            return None
+        nearest = [int(np.abs(self.pictures.times - t).argmin()) for t in times]
+        return Frames(self.pictures.pixels[nearest], np.array(times))
+
     def motion(self) -> Motion | None:
         self._note("motion")
         return self.movement

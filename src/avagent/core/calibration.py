@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from avagent.core.errors import ParameterError
 
+FORMAT = "avagent-calibration-v1"
 _NEWTON_STEPS = 100
 
 
@@ -30,6 +31,7 @@ class Calibration:
         min_gain: the score's own noise after calibration: smaller gains mean nothing, [0, 1).
         data_sha256: over the pairs' content.
         source: where the pairs come from, in words.
+        auc_low, auc_high: 95% confidence interval of `auc`; None: not known.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Calibration:
     min_gain: float
     data_sha256: str = ""
     source: str = ""
+    auc_low: float | None = None
+    auc_high: float | None = None
 
     def __post_init__(self) -> None:
         if len(self.raw) < 2 or len(self.raw) != len(self.value):
@@ -73,8 +77,9 @@ class Calibration:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {**asdict(self), "raw": list(self.raw), "value": list(self.value)}
+        """As plain JSON values; what is None is left out."""
+        values = {**asdict(self), "raw": list(self.raw), "value": list(self.value)}
+        return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Calibration:
@@ -95,6 +100,71 @@ class Calibration:
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise ParameterError(f"calibration cannot be read: {error!r}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrations:
+    """Both calibrations of a scorer: what a calibration file holds.
+
+    Attributes:
+        scorer: the scorer's registered name.
+        model: fingerprint of the model that the raw scores came from; scores of another are never mapped by it.
+        alignment, synchronization: None: the data held too few pairs that the scorer could judge.
+
+    Raises:
+        ParameterError: neither is given.
+    """
+
+    scorer: str
+    model: str
+    alignment: Calibration | None = None
+    synchronization: Calibration | None = None
+
+    def __post_init__(self) -> None:
+        if self.alignment is None and self.synchronization is None:
+            raise ParameterError(f"the calibrations of scorer {self.scorer!r} are empty")
+
+    @property
+    def margins(self) -> tuple[float, float]:
+        """The calibrated scores' own noise (alignment, synchronization)."""
+        return (
+            self.alignment.min_gain if self.alignment else 0.0,
+            self.synchronization.min_gain if self.synchronization else 0.0,
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hexadecimal digits over everything above."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "format": FORMAT,
+            "scorer": self.scorer,
+            "model": self.model,
+            "alignment": self.alignment.to_dict() if self.alignment else None,
+            "synchronization": self.synchronization.to_dict() if self.synchronization else None,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Calibrations:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            ParameterError: not such a mapping.
+        """
+        names = {"format", *(f.name for f in fields(cls))}
+        if data.get("format") != FORMAT or set(data) - names:
+            raise ParameterError(f"not a calibration file: expected the keys {', '.join(sorted(names))}")
+        parts = {n: data.get(n) for n in ("alignment", "synchronization")}
+        if not all(p is None or isinstance(p, Mapping) for p in parts.values()):
+            raise ParameterError("not a calibration file: alignment and synchronization must be objects or null")
+        return cls(
+            scorer=str(data.get("scorer")),
+            model=str(data.get("model")),
+            **{n: None if p is None else Calibration.from_dict(p) for n, p in parts.items()},
+        )
 
 
 def roc_auc(matched: Sequence[float], mismatched: Sequence[float]) -> float:

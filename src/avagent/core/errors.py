@@ -8,6 +8,7 @@
     │       └── CalibrationError   a scorer without a calibration, or with one of another model
     ├── ParameterError         a value outside its documented bounds (also a ValueError)
     ├── MissingModelError      weights or a package are absent; the message names the remedy
+    ├── StorageError           storage failed for longer than it is tried again: the run stops, and can go on later
     └── ClipError              one clip cannot be worked on; it goes to the dead letters
         ├── ShardError         the shard's bytes cannot be read or parsed
         ├── MediaError         the clip's media cannot be decoded or written
@@ -46,6 +47,10 @@ class ParameterError(AVAgentError, ValueError):
 
 class MissingModelError(AVAgentError):
     """A model's weights or package are not installed; the message says how to get them."""
+
+
+class StorageError(AVAgentError):
+    """Remote storage failed for longer than it is tried again. Not an OSError: no clip is at fault."""
 
 
 class Stage(StrEnum):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from avagent.core.actions import Action
+from avagent.core.calibration import Calibrations
 from avagent.core.captions import Caption, Captions
 from avagent.core.clip import ClipRef
 from avagent.core.errors import ClipError
@@ -18,7 +19,7 @@ from avagent.core.facts import Facts
 from avagent.core.history import Base, History
 from avagent.core.media import Frames, Motion, StreamInfo, Waveform
 from avagent.core.plan import Plan
-from avagent.core.scores import Scores
+from avagent.core.scores import RawScores, Scores
 
 
 class ClipView(Protocol):
@@ -44,6 +45,13 @@ class ClipView(Protocol):
 
     def frames(self) -> Frames | None:
         """A few pictures spread over the clip; None: the clip has no picture. Raises MediaError."""
+        ...
+
+    def frames_at(self, times: tuple[float, ...]) -> Frames | None:
+        """The pictures shown at these moments, in s from the first sample of the sound; None: no moving picture.
+
+        One a moment, in order; `times` of the answer are theirs. Raises MediaError.
+        """
         ...
 
     def motion(self) -> Motion | None:
@@ -115,6 +123,28 @@ class Scorer(Model, Protocol):
 
     def score(self, views: Sequence[ClipView]) -> Sequence[Scores | ClipError]:
         """Alignment and synchronization of each view's (edited) sound."""
+        ...
+
+
+class RawScorer(Model, Protocol):
+    """A scorer that can be calibrated: its measurements, and what becomes of them under a calibration."""
+
+    @property
+    def model_fingerprint(self) -> str:
+        """Name, revision and settings that :meth:`raw` depends on; no calibration takes part."""
+        ...
+
+    @property
+    def lags_ms(self) -> tuple[float, ...]:
+        """By how much sound is moved, in ms, to get examples that the scorer should tell from being in time."""
+        ...
+
+    def raw(self, views: Sequence[ClipView]) -> Sequence[RawScores | ClipError]:
+        """What is measured of each view."""
+        ...
+
+    def calibrated(self, raw: RawScores, calibrations: Calibrations) -> Scores:
+        """The scores that :meth:`Scorer.score` gives for these measurements."""
         ...
 
 

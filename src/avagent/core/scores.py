@@ -1,4 +1,4 @@
-"""The two scores of a clip."""
+"""The two scores of a clip, before and after calibration, and a held-out pair of them."""
 
 from __future__ import annotations
 
@@ -36,3 +36,34 @@ class Scores:
     def notes(self) -> tuple[str, ...]:
         """Why scores are not evaluable, without repetition."""
         return tuple(dict.fromkeys(n for n in (self.alignment_note, self.synchronization_note) if n))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawScores:
+    """What a scorer measures before calibration, on scales of its own.
+
+    Attributes:
+        alignment: higher: the sound fits better; None: not evaluable.
+        synchronization: higher: better in time; None: not evaluable.
+        alignment_note, synchronization_note: why not.
+        purity: how free of measured faults the sound is, where the scorer weighs that, in [0, 1].
+    """
+
+    alignment: float | None
+    synchronization: float | None
+    alignment_note: str | None = None
+    synchronization_note: str | None = None
+    purity: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Scores of a scorer that took no part in the decision.
+
+    Attributes:
+        before: of the original sound.
+        after: of the sound that leaves.
+    """
+
+    before: Scores
+    after: Scores

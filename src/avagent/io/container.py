@@ -8,7 +8,15 @@ from __future__ import annotations
 from avagent.io.audio_codec import AUDIO_CODECS
 from avagent.io.demux import probe
 from avagent.io.media_limits import DEFAULT_LIMITS, MediaLimits
-from avagent.io.picture import Picture, decode_images, decode_motion, decode_picture, keyframe_count, sample_frames
+from avagent.io.picture import (
+    Picture,
+    decode_frames_at,
+    decode_images,
+    decode_motion,
+    decode_picture,
+    keyframe_count,
+    sample_frames,
+)
 from avagent.io.remux import encode_audio, remux
 from avagent.io.sound import decode_audio
 
@@ -18,6 +26,7 @@ __all__ = [
     "MediaLimits",
     "Picture",
     "decode_audio",
+    "decode_frames_at",
     "decode_images",
     "decode_motion",
     "decode_picture",

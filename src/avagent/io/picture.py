@@ -147,6 +147,38 @@ def decode_picture(
         return Picture(frames=_stack(kept[:count]), motion=motion)
 
 
+def decode_frames_at(
+    data: bytes,
+    times: Sequence[float],
+    *,
+    max_side: int = 360,
+    origin: float | None = None,
+    limits: MediaLimits = DEFAULT_LIMITS,
+) -> Frames | None:
+    """The picture shown at each moment, decoded in full; None: no moving picture. Times as in :func:`sample_frames`.
+
+    Args:
+        times: ascending, in s; before the first picture it stands for itself, after the last it stays.
+
+    Raises:
+        MediaError: as :func:`sample_frames`.
+    """
+    with open_media(data, limits) as container:
+        track = _read(container, origin, limits)
+        if track is None or not times:
+            return None
+        shrink = _Rgb(max_side)
+        kept: list[tuple[ByteArray, float]] = []
+        shown: tuple[VideoFrame, float] | None = None
+        for frame, time in _decode_all(track, limits):
+            while shown is not None and len(kept) < len(times) and times[len(kept)] < time:
+                kept.append((shrink(shown[0]), shown[1]))
+            shown = frame, time
+        while shown is not None and len(kept) < len(times):
+            kept.append((shrink(shown[0]), shown[1]))
+        return _stack(kept)
+
+
 def decode_images(
     images: Sequence[bytes],
     *,

@@ -3,51 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
 from functools import cache
-from typing import Generic, TypeVar
 
 import numpy as np
 
-from avagent.core.errors import FailureReason, ModelError, ParameterError
+from avagent.core.errors import FailureReason, ModelError
 from avagent.core.media import FloatArray
 from avagent.core.ports import ClipView
+from avagent.models.cache import BoundedCache
 from avagent.models.embedded.imagenet import ImageNetTagger, pick
 from avagent.models.embedded.yamnet import Yamnet, pool
 
 CACHED_CLIPS = 512
 """Tags kept per modality: 2 KB and 4 KB a clip."""
-
-ValueT = TypeVar("ValueT")
-
-
-class BoundedCache(Generic[ValueT]):
-    """The values that were used last; safe to use from several threads."""
-
-    def __init__(self, size: int) -> None:
-        if size < 1:
-            raise ParameterError(f"a cache must hold one value at least, got {size}")
-        self._size = size
-        self._values: OrderedDict[Hashable, ValueT] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: Hashable, make: Callable[[], ValueT]) -> ValueT:
-        """The value of this key, made if it is not there; what `make` raises is not kept."""
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-                return self._values[key]
-        value = make()
-        with self._lock:
-            self._values[key] = value
-            if len(self._values) > self._size:
-                self._values.popitem(last=False)
-        return value
-
-    def __len__(self) -> int:
-        with self._lock:
-            return len(self._values)
 
 
 class Tagger:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from avagent.core.calibration import Calibration
-from avagent.core.errors import ClipError, MissingModelError, ParameterError
+from avagent.core.calibration import Calibration, Calibrations
+from avagent.core.errors import CalibrationError, ClipError, MissingModelError, ParameterError
 from avagent.core.ports import ClipView
-from avagent.core.scores import Scores
-from avagent.models.embedded.alignment import alignment
+from avagent.core.scores import RawScores, Scores
+from avagent.models.embedded.alignment import combine, similarity
 from avagent.models.embedded.captioner import FRAMES
 from avagent.models.embedded.labels import label_table
 from avagent.models.embedded.packages import EFFICIENTNET_CODE, EFFICIENTNET_WEIGHTS, YAMNET_WEIGHTS
@@ -34,19 +34,33 @@ def load_calibration(name: str) -> Calibration:
         raise MissingModelError(f"the calibration {file} cannot be read ({error}); install avagent again") from error
 
 
+@cache
+def shipped_calibrations() -> Calibrations:
+    """Both shipped calibrations. Raises MissingModelError."""
+    return Calibrations(
+        scorer="embedded",
+        model="shipped",
+        alignment=load_calibration("alignment"),
+        synchronization=load_calibration("synchronization"),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedScorer:
     """Both scores, calibrated. Loads its networks once per process, when first used.
 
     Attributes:
         frames: pictures looked at per clip, at least 1.
+        calibration: from `avagent calibrate`; None: the one that ships.
 
     Raises:
         ParameterError: a setting out of bounds.
         MissingModelError: weights are not installed.
+        CalibrationError: a calibration of another model.
     """
 
     frames: int = FRAMES
+    calibration: Calibrations | None = None
 
     def __post_init__(self) -> None:
         if self.frames < 1:
@@ -54,43 +68,86 @@ class EmbeddedScorer:
         for file in (YAMNET_WEIGHTS, EFFICIENTNET_WEIGHTS, EFFICIENTNET_CODE):
             file.locate()
 
+        if self.calibration is not None and self.calibration.model != self.model_fingerprint:
+            raise CalibrationError(
+                f"the calibration of scorer 'embedded' was made for another model: {self.calibration.model}; here:"
+                f" {self.model_fingerprint}"
+            )
+
+    @property
+    def model_fingerprint(self) -> str:
+        """Packages, hashes of weights and labels, settings."""
+        return f"embedded-scorer({','.join(self._parts())})"
+
     @property
     def fingerprint(self) -> str:
-        """Packages, hashes of weights, labels and calibrations, settings."""
-        parts = (
+        """The same and the calibrations."""
+        used = self._calibrations
+        mapped = tuple(f"{c.name}={c.fingerprint}" for c in (used.alignment, used.synchronization) if c)
+        return f"embedded-scorer({','.join((*self._parts()[:-1], *mapped, self._parts()[-1]))})"
+
+    def _parts(self) -> tuple[str, ...]:
+        return (
             f"r{REVISION}",
             YAMNET_WEIGHTS.identity(),
             EFFICIENTNET_WEIGHTS.identity(),
             f"labels={label_table().fingerprint}",
-            f"alignment={load_calibration('alignment').fingerprint}",
-            f"synchronization={load_calibration('synchronization').fingerprint}",
             f"frames={self.frames}",
         )
-        return f"embedded-scorer({','.join(parts)})"
+
+    @property
+    def lags_ms(self) -> tuple[float, ...]:
+        """What is heard to be out of time, from twice the detectability threshold on."""
+        return (-600.0, -300.0, -150.0, -80.0, 80.0, 150.0, 300.0, 600.0)
+
+    @property
+    def _calibrations(self) -> Calibrations:
+        return self.calibration if self.calibration is not None else shipped_calibrations()
 
     @property
     def margins(self) -> tuple[float, float]:
         """The scores' own noise (alignment, synchronization): smaller gains mean nothing."""
-        return load_calibration("alignment").min_gain, load_calibration("synchronization").min_gain
+        return self._calibrations.margins
 
     def score(self, views: Sequence[ClipView]) -> list[Scores | ClipError]:
         """One answer a clip; a clip that cannot be decoded or tagged gives its error."""
-        return [self._score(view) for view in views]
+        answers = self.raw(views)
+        return [a if isinstance(a, ClipError) else self.calibrated(a, self._calibrations) for a in answers]
 
-    def _score(self, view: ClipView) -> Scores | ClipError:
+    def calibrated(self, raw: RawScores, calibrations: Calibrations) -> Scores:
+        """Similarity to the probability of a match, times purity; timing to the probability of being in time."""
+        fit, fit_note = None, raw.alignment_note
+        if raw.alignment is not None:
+            match = calibrations.alignment
+            fit = None if match is None else combine(match(raw.alignment), 1.0 if raw.purity is None else raw.purity)
+            fit_note = "uncalibrated" if fit is None else None
+        timing, timing_note = None, raw.synchronization_note
+        if raw.synchronization is not None:
+            in_time = calibrations.synchronization
+            timing = None if in_time is None else in_time(raw.synchronization)
+            timing_note = "uncalibrated" if timing is None else None
+        return Scores(alignment=fit, synchronization=timing, alignment_note=fit_note, synchronization_note=timing_note)
+
+    def raw(self, views: Sequence[ClipView]) -> list[RawScores | ClipError]:
+        """Similarity of the tags, purity, and how probable it is that the sound is in time."""
+        return [self._raw(view) for view in views]
+
+    def _raw(self, view: ClipView) -> RawScores | ClipError:
         try:
-            fit, fit_note = self._alignment(view)
+            fit, fit_note = self._similarity(view)
             timing = _synchronization(view)
+            facts = view.facts()
         except ClipError as error:
             return error
-        return Scores(
+        return RawScores(
             alignment=fit,
             synchronization=timing.score,
             alignment_note=fit_note,
             synchronization_note=timing.note,
+            purity=None if facts is None or fit is None else purity(facts),
         )
 
-    def _alignment(self, view: ClipView) -> tuple[float | None, str | None]:
+    def _similarity(self, view: ClipView) -> tuple[float | None, str | None]:
         facts = view.facts()
         if facts is None:
             return None, "no_audio"
@@ -102,7 +159,7 @@ class EmbeddedScorer:
         heard = process_tagger().heard(view)
         if heard is None:
             return None, "no_audio"
-        return alignment(heard, seen, purity(facts), label_table(), load_calibration("alignment")), None
+        return similarity(heard, seen, label_table()), None
 
 
 def _synchronization(view: ClipView) -> Timing:
@@ -112,7 +169,4 @@ def _synchronization(view: ClipView) -> Timing:
     motion = view.motion()
     if motion is None:
         return Timing(None, "no_video" if view.frames() is None else "still_picture")
-    timing = synchronization(waveform, motion, facts)
-    if timing.score is None:
-        return timing
-    return Timing(load_calibration("synchronization")(timing.score))
+    return synchronization(waveform, motion, facts)
