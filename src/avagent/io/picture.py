@@ -44,10 +44,14 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class _Track:
-    """The packets of a moving picture, and the moment that counts as 0."""
+    """The packets of a moving picture, and the moment that counts as 0.
+
+    `coded` are all of them: an edit list hides some that shown ones refer to, and FFmpeg drops what they decode to.
+    """
 
     stream: VideoStream
     packets: list[AnyPacket]
+    coded: list[AnyPacket]
     origin: float
 
     def time_of(self, frame: VideoFrame, index: int) -> float:
@@ -84,9 +88,12 @@ def sample_frames(
         track = _read(container, origin, limits)
         if track is None:
             return None
-        keys = _spread([p for p in track.packets if p.is_keyframe] or track.packets[:1], count)
+        keys = _spread([p for p in track.packets if p.is_keyframe], count)
         shrink = _Rgb(max_side)
-        return _stack([(shrink(frame), time) for frame, time in _decode_alone(track, keys, limits)])
+        if keys:
+            return _stack([(shrink(frame), time) for frame, time in _decode_alone(track, keys, limits)])
+    # An edit list hides the only keyframes.
+    return sample_frames(data, count, exact=True, max_side=max_side, origin=origin, limits=limits)
 
 
 def keyframe_count(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> int:
@@ -215,16 +222,17 @@ def _read(container: InputContainer, origin: float | None, limits: MediaLimits) 
     stream = video_stream(container)
     if stream is None:
         return None
-    packets: list[AnyPacket] = []
+    coded: list[AnyPacket] = []
     for packet in container.demux(stream):
-        if packet.size and not packet.is_discard:
-            packets.append(packet)
-            _check_count(len(packets), limits)
+        if packet.size:
+            coded.append(packet)
+            _check_count(len(coded), limits)
+    packets = [packet for packet in coded if not packet.is_discard]
     if not packets:
         raise corrupt("the member declares a video stream, but holds no packet of it: it is empty or truncated")
     if origin is None:
         origin = start_of(audio_stream(container) or stream)
-    return _Track(stream, packets, origin)
+    return _Track(stream, packets, coded, origin)
 
 
 def _spread(packets: list[AnyPacket], count: int) -> list[AnyPacket]:
@@ -261,7 +269,7 @@ def _decode_all(track: _Track, limits: MediaLimits) -> Iterator[tuple[VideoFrame
     # Pictures decode 1.5 times as fast on two threads, for a tenth more work in all; more would crowd other workers.
     context.thread_type, context.thread_count = ThreadType.FRAME, 2
     damaged = index = 0
-    for packet in (*track.packets, None):
+    for packet in (*track.coded, None):
         try:
             decoded = decode_video(context, packet)
         except InvalidDataError:
