@@ -14,7 +14,7 @@ import pytest
 from shard_tools import tar_bytes
 from test_commit import refine
 
-from avagent.io import storage
+from avagent.io import atomic, storage
 from avagent.io.commit import claim_output, finalize, is_complete
 from avagent.io.samples import LoadedClip
 from avagent.io.shards import list_shards
@@ -115,7 +115,7 @@ def test_a_copy_is_made_by_the_server(root, tmp_path, monkeypatch):
     source, target = storage.join(root, "a.bin"), storage.join(root, "out", "b.bin")
     storage.write_bytes(source, b"bytes" * 1000)
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "open_read", None)
+        patch.setattr(atomic, "open_read", None)
         assert storage.copy(source, target) == 5000
     assert storage.read_bytes(target) == b"bytes" * 1000
     assert storage.copy(source, str(tmp_path / "c.bin")) == 5000

@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 from avagent.core.errors import UsageError
 from avagent.io import storage
@@ -58,17 +58,14 @@ def check_names(shards: Iterable[str]) -> None:
 def _from_pattern(source: str) -> list[str]:
     if "{" in source:
         return [storage.canonical(url) for url in expand_braces(source)]
-    fs, path = storage.filesystem(source)
     if any(c in source for c in "*?["):
-        matches = cast("list[str]", fs.glob(path))
-        local = storage.is_local(source)
-        found = [m if local else str(fs.unstrip_protocol(m)) for m in matches if not fs.isdir(m)]
+        found = storage.glob(source)
         if not found:
             raise UsageError(f"no shard matches the pattern {source!r}")
         return found
-    if fs.isdir(path):
+    if storage.is_folder(source):
         return _from_folder(source)
-    if fs.exists(path):
+    if storage.exists(source):
         return [storage.canonical(source)]
     raise UsageError(f"input {source!r} does not exist: expected a folder, a pattern, a shard or a shard list")
 
