@@ -65,6 +65,8 @@ def open_media(
             metadata_errors="surrogateescape",
         )
     except (FFmpegError, ValueError) as error:
+        if isinstance(error, MemoryError):
+            raise _no_memory() from error
         raise corrupt(
             f"cannot open the media member ({len(data)} bytes): {_reason(error)}. It is damaged, or not one of mp4,"
             " mov, mkv, webm, wav, flac, mp3, ogg, m4a, jpg, png"
@@ -74,7 +76,13 @@ def open_media(
         try:
             yield container
         except FFmpegError as error:
+            if isinstance(error, MemoryError):
+                raise _no_memory() from error
             raise corrupt(f"cannot decode the {container.format.name} member: {_reason(error)}") from error
+
+
+def _no_memory() -> MediaError:
+    return over_limit("the media need more memory than there is", "decode_memory_mib")
 
 
 def _reason(error: Exception) -> str:

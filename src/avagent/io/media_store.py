@@ -27,6 +27,7 @@ from avagent.io.container import (
     MediaLimits,
     Picture,
     decode_audio,
+    decode_frames_at,
     decode_images,
     decode_motion,
     decode_picture,
@@ -34,6 +35,7 @@ from avagent.io.container import (
     probe,
     sample_frames,
 )
+from avagent.io.decoder_process import Decoder, DirectDecoder
 
 Media = Waveform | Frames | Motion | Picture
 MediaT = TypeVar("MediaT", bound=Media | None)
@@ -86,7 +88,8 @@ class MediaStore:
         read_clip: reads a clip from its shard by range, when it is not here any more.
         editor: applies actions; :class:`avagent.dsp.edit.DspEditor` unless given.
         sampling: which pictures are handed out.
-        limits: for decoding.
+        limits: of the media.
+        decoder: what media are decoded in; this process unless given.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class MediaStore:
         editor: Editor | None = None,
         sampling: FrameSampling | None = None,
         limits: MediaLimits = DEFAULT_LIMITS,
+        decoder: Decoder | None = None,
     ) -> None:
         self._cache: ByteCache[tuple[str, str, tuple[Action, ...]]] = ByteCache(
             max_bytes, permanent=(MediaError, EditError)
@@ -105,6 +109,7 @@ class MediaStore:
         self._editor: Editor = editor if editor is not None else DspEditor()
         self._sampling = sampling if sampling is not None else FrameSampling()
         self._limits = limits
+        self._decoder: Decoder = decoder if decoder is not None else DirectDecoder()
         self._reads = 0
         self._reads_lock = threading.Lock()
 
@@ -171,6 +176,15 @@ class MediaStore:
             return None if picture is None else picture.frames
         return self._cache.get((ref.content_sha256, "frames", ()), lambda: self._sample(ref), _nbytes)
 
+    def frames_at(self, ref: ClipRef, times: tuple[float, ...]) -> Frames | None:
+        """The container's picture at these moments."""
+        video = self._video(ref)
+        if video is None:
+            return None
+        # The key names the moments: another scorer may ask for other ones.
+        key = (ref.content_sha256, "frames at " + " ".join(f"{t:.6f}" for t in times), ())
+        return self._cache.get(key, lambda: self._decode_at(ref, video, times), _nbytes)
+
     def motion(self, ref: ClipRef) -> Motion | None:
         """Motion energy of the container's picture."""
         video = self._video(ref)
@@ -182,7 +196,7 @@ class MediaStore:
         origin = self._origin(ref)
         return self._cache.get(
             (ref.content_sha256, "motion", ()),
-            lambda: _frozen(decode_motion(video.data, origin=origin, limits=self._limits)),
+            lambda: _frozen(self._decoder.run(decode_motion, video.data, origin=origin, limits=self._limits)),
             _nbytes,
         )
 
@@ -192,11 +206,11 @@ class MediaStore:
 
     def _probe(self, clip: Clip) -> StreamInfo:
         sound = clip.sound()
-        info = probe(sound.data, limits=self._limits)
+        info = self._decoder.run(probe, sound.data, limits=self._limits)
         video = clip.video()
         if video is None or video is sound:
             return info
-        picture = probe(video.data, limits=self._limits)
+        picture = self._decoder.run(probe, video.data, limits=self._limits)
         return replace(
             picture,
             has_audio=info.has_audio,
@@ -208,7 +222,7 @@ class MediaStore:
         )
 
     def _decode(self, ref: ClipRef) -> Waveform | None:
-        return _frozen(decode_audio(self.clip(ref).sound().data, limits=self._limits))
+        return _frozen(self._decoder.run(decode_audio, self.clip(ref).sound().data, limits=self._limits))
 
     def _edit(self, ref: ClipRef, actions: tuple[Action, ...]) -> Waveform | None:
         known = next(
@@ -235,7 +249,9 @@ class MediaStore:
         if video is None:
             return False
         count = self._cache.get(
-            (ref.content_sha256, "keyframes", ()), lambda: keyframe_count(video.data, limits=self._limits), lambda _: 0
+            (ref.content_sha256, "keyframes", ()),
+            lambda: self._decoder.run(keyframe_count, video.data, limits=self._limits),
+            lambda _: 0,
         )
         return count < self._sampling.min_keyframes
 
@@ -248,7 +264,22 @@ class MediaStore:
             return None
         sampling, origin = self._sampling, self._origin(ref)
         return _frozen(
-            decode_picture(video.data, sampling.count, max_side=sampling.max_side, origin=origin, limits=self._limits)
+            self._decoder.run(
+                decode_picture,
+                video.data,
+                sampling.count,
+                max_side=sampling.max_side,
+                origin=origin,
+                limits=self._limits,
+            )
+        )
+
+    def _decode_at(self, ref: ClipRef, video: Member, times: tuple[float, ...]) -> Frames | None:
+        max_side, origin = self._sampling.max_side, self._origin(ref)
+        return _frozen(
+            self._decoder.run(
+                decode_frames_at, video.data, times, max_side=max_side, origin=origin, limits=self._limits
+            )
         )
 
     def _sample(self, ref: ClipRef) -> Frames | None:
@@ -256,8 +287,13 @@ class MediaStore:
         if video is not None:
             origin = self._origin(ref)
             return _frozen(
-                sample_frames(
-                    video.data, sampling.count, max_side=sampling.max_side, origin=origin, limits=self._limits
+                self._decoder.run(
+                    sample_frames,
+                    video.data,
+                    sampling.count,
+                    max_side=sampling.max_side,
+                    origin=origin,
+                    limits=self._limits,
                 )
             )
         images = self.clip(ref).images()
@@ -267,7 +303,9 @@ class MediaStore:
         step = max(len(images) / sampling.count, 1.0)
         chosen = [images[int(i * step)].data for i in range(min(len(images), sampling.count))]
         duration = self.streams(ref).audio_duration
-        return _frozen(decode_images(chosen, duration=duration, max_side=sampling.max_side, limits=self._limits))
+        return _frozen(
+            self._decoder.run(decode_images, chosen, duration=duration, max_side=sampling.max_side, limits=self._limits)
+        )
 
     def _measure(self, ref: ClipRef, actions: tuple[Action, ...]) -> Facts | None:
         waveform = self.audio(ref, actions)
@@ -296,6 +334,10 @@ class StoredView:
     def frames(self) -> Frames | None:
         """Pictures spread over the clip; None: no picture. Raises MediaError, ShardError."""
         return self.store.frames(self.ref)
+
+    def frames_at(self, times: tuple[float, ...]) -> Frames | None:
+        """The pictures shown at these moments, in s; None: no moving picture. Raises MediaError, ShardError."""
+        return self.store.frames_at(self.ref, times)
 
     def motion(self) -> Motion | None:
         """Motion energy; None: no moving picture. Raises MediaError, ShardError."""

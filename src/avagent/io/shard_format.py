@@ -14,6 +14,8 @@ from typing import Any, Generic, TypeVar
 
 from avagent.core.clip import Clip, ClipRef
 from avagent.io import storage, tfrecord, webdataset
+from avagent.io.media_limits import DEFAULT_DECODING, DecodeLimits, MediaLimits
+from avagent.io.media_limits import DEFAULT_LIMITS as MEDIA_LIMITS
 from avagent.io.samples import BadSample, Loose, Sample, ShardItem, ShardSummary
 from avagent.io.shard_output import ShardOutput
 from avagent.io.tar_reader import DEFAULT_LIMITS, ShardLimits
@@ -26,15 +28,19 @@ SampleT = TypeVar("SampleT")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardOptions:
-    """How shards are read, whatever their format.
+    """How shards, and the media in them, are read, whatever their format.
 
     Attributes:
         limits: what a shard may claim.
         fields: which features of a TFRecord are what.
+        media: what media may declare and decode to.
+        decoding: what decoding a clip may cost.
     """
 
     limits: ShardLimits = DEFAULT_LIMITS
     fields: FieldMapping = DEFAULT_FIELDS
+    media: MediaLimits = MEDIA_LIMITS
+    decoding: DecodeLimits = DEFAULT_DECODING
 
 
 DEFAULT_OPTIONS = ShardOptions()

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +18,12 @@ from avagent.core.actions import ACTION_SETS, ACTIONS
 from avagent.core.decide import Acceptance, Policy
 from avagent.core.errors import RecipeError
 from avagent.io.container import AUDIO_CODECS
+from avagent.io.media_limits import DEFAULT_DECODING, DecodeLimits, MediaLimits
 from avagent.io.shard_format import ShardOptions
+from avagent.io.tar_reader import ShardLimits
 from avagent.io.tfrecord import DEFAULT_FIELDS, FieldMapping
+
+_SHARDS, _MEDIA = ShardLimits(), MediaLimits()
 
 Scalar = str | int | float | bool | None
 
@@ -80,6 +85,42 @@ class TFRecordSection(_Section):
         return FieldMapping(key=self.key, media=self.media, audio=self.audio, frames=self.frames)
 
 
+class LimitsSection(_Section):
+    """What a shard, its media and their decoding may claim and cost before a clip is given up; see docs/limits.md."""
+
+    entries: int = Field(default=_SHARDS.entries, ge=1, description="headers, or records, of one shard")
+    member_bytes: int = Field(default=_SHARDS.member_bytes, ge=1)
+    sample_bytes: int = Field(default=_SHARDS.sample_bytes, ge=1)
+    members: int = Field(default=_SHARDS.members, ge=1, description="of one sample; features of one record")
+    header_bytes: int = Field(default=_SHARDS.header_bytes, ge=1, description="a long name, a PAX header, a key")
+    expansion: int = Field(default=_SHARDS.expansion, ge=1, description="times that a compressed shard may grow")
+    media_seconds: float = Field(default=_MEDIA.media_seconds, gt=0)
+    picture_side: int = Field(default=_MEDIA.picture_side, ge=1, description="pixels")
+    picture_pixels: int = Field(default=_MEDIA.picture_pixels, ge=1)
+    pictures: int = Field(default=_MEDIA.pictures, ge=1, description="of one stream")
+    channels: int = Field(default=_MEDIA.channels, ge=1)
+    sample_rate: int = Field(default=_MEDIA.sample_rate, ge=1, description="Hz")
+    streams: int = Field(default=_MEDIA.streams, ge=1)
+    sound_bytes: int = Field(default=_MEDIA.sound_bytes, ge=1, description="decoded, float32")
+    damaged_packets: float = Field(default=_MEDIA.damaged_packets, ge=0, le=1, description="share of a stream's")
+    decode_seconds: float | None = Field(
+        default=DEFAULT_DECODING.decode_seconds, gt=0, description="of one step; null: decode in the worker itself"
+    )
+    decode_memory_mib: int = Field(default=DEFAULT_DECODING.decode_memory_mib, ge=1)
+
+    def shards(self) -> ShardLimits:
+        """For reading shards."""
+        return ShardLimits(**self.model_dump(include={field.name for field in fields(ShardLimits)}))
+
+    def media(self) -> MediaLimits:
+        """For opening media."""
+        return MediaLimits(**self.model_dump(include={field.name for field in fields(MediaLimits)}))
+
+    def decoding(self) -> DecodeLimits:
+        """For decoding them."""
+        return DecodeLimits(decode_seconds=self.decode_seconds, decode_memory_mib=self.decode_memory_mib)
+
+
 class WorkerSection(_Section):
     """What a worker may use; no decision depends on it."""
 
@@ -98,6 +139,7 @@ class Recipe(_Section):
     policy: PolicySection = Field(default_factory=PolicySection)
     output: OutputSection = Field(default_factory=OutputSection)
     tfrecord: TFRecordSection = Field(default_factory=TFRecordSection)
+    limits: LimitsSection = Field(default_factory=LimitsSection)
     worker: WorkerSection = Field(default_factory=WorkerSection)
     max_failure_ratio: float = Field(default=0.1, ge=0, le=1, description="above it a finished run exits with code 3")
 
@@ -116,8 +158,13 @@ class Recipe(_Section):
         return ACTION_SETS[self.actions] if isinstance(self.actions, str) else frozenset(self.actions)
 
     def shard_options(self) -> ShardOptions:
-        """How shards are read."""
-        return ShardOptions(fields=self.tfrecord.mapping())
+        """How shards, and the media in them, are read."""
+        return ShardOptions(
+            limits=self.limits.shards(),
+            fields=self.tfrecord.mapping(),
+            media=self.limits.media(),
+            decoding=self.limits.decoding(),
+        )
 
     def loop_policy(self, margins: tuple[float, float]) -> Policy:
         """The loop's policy; `margins` (alignment, synchronization) stand in for those left out."""

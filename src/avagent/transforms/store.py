@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 from functools import partial
 
+from avagent.io.decoder_process import process_decoder
 from avagent.io.media_store import MediaStore
 from avagent.io.shard_format import DEFAULT_OPTIONS, ShardOptions, read_clip
 
@@ -20,7 +21,7 @@ class StoreConfig:
     Attributes:
         max_bytes: of media held in memory, per worker process.
         run: distinguishes runs in one process, so that a test or notebook never sees another run's media.
-        shards: how shards are read.
+        shards: how shards, and the media in them, are read.
     """
 
     max_bytes: int = 256 << 20
@@ -35,6 +36,9 @@ def process_store(config: StoreConfig) -> MediaStore:
         if store is None:
             _stores.clear()
             store = _stores[config] = MediaStore(
-                max_bytes=config.max_bytes, read_clip=partial(read_clip, options=config.shards)
+                max_bytes=config.max_bytes,
+                read_clip=partial(read_clip, options=config.shards),
+                limits=config.shards.media,
+                decoder=process_decoder(config.shards.decoding),
             )
         return store
