@@ -14,9 +14,20 @@ from typing import Any
 from avagent.core.errors import RecipeError
 from avagent.core.ports import Captioner, Planner, Scorer
 
-CAPTIONERS: Mapping[str, str] = {"embedded": "avagent.models.embedded.captioner:EmbeddedCaptioner"}
+CAPTIONERS: Mapping[str, str] = {
+    "audio_llm": "avagent.models.captioners.audio_llm:AudioLLMCaptioner",
+    "embedded": "avagent.models.embedded.captioner:EmbeddedCaptioner",
+    "omni": "avagent.models.captioners.omni:OmniCaptioner",
+    "split": "avagent.models.captioners.split:SplitCaptioner",
+    "video_llava": "avagent.models.captioners.video_llava:VideoLlavaCaptioner",
+}
 PLANNERS: Mapping[str, str] = {"embedded": "avagent.models.embedded.planner:EmbeddedPlanner"}
-SCORERS: Mapping[str, str] = {"embedded": "avagent.models.embedded.scorer:EmbeddedScorer"}
+SCORERS: Mapping[str, str] = {
+    "clap_clip": "avagent.models.scorers.clap_clip:ClapClipScorer",
+    "embedded": "avagent.models.embedded.scorer:EmbeddedScorer",
+    "imagebind": "avagent.models.scorers.imagebind:ImageBindScorer",
+    "pe_av": "avagent.models.scorers.pe_av:PeAvScorer",
+}
 
 
 def build_captioner(name: str, options: Mapping[str, Any] | None = None) -> Captioner:

@@ -177,6 +177,7 @@ def load_model(source: ModelSource, class_name: str, *, model_types: Collection[
     options: dict[str, Any] = {"device_map": "balanced" if source.device == "balanced" else {"": device}}
     if source.quantization != "none":
         options["quantization_config"] = transformers.BitsAndBytesConfig(**{f"load_in_{source.quantization}": True})
+    transformers.utils.logging.disable_progress_bar()  # the terminal is the pipeline's
     try:
         model, report = getattr(transformers, class_name).from_pretrained(
             str(checkpoint.folder),

@@ -1,0 +1,1 @@
+"""Captioners on large models: by transformers, or behind an OpenAI-compatible endpoint."""

@@ -1,0 +1,1 @@
+"""What captioners are asked: `NAME.txt`, a new name for every change."""
