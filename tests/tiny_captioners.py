@@ -65,7 +65,7 @@ def save_video_llava(folder: Path, seed: int = 0) -> Path:
         pad_token_id=0,
     )
     torch.manual_seed(seed)
-    transformers.VideoLlavaForConditionalGeneration(config).save_pretrained(folder)
+    _save(transformers.VideoLlavaForConditionalGeneration(config), words, folder)
     size = {"size": {"shortest_edge": 28}, "crop_size": {"height": 28, "width": 28}}
     transformers.VideoLlavaProcessor(
         image_processor=transformers.VideoLlavaImageProcessor(**size),
@@ -85,9 +85,15 @@ def save_qwen2_audio(folder: Path, seed: int = 0) -> Path:
         audio_token_index=words.convert_tokens_to_ids("<|AUDIO|>"),
     )
     torch.manual_seed(seed)
-    transformers.Qwen2AudioForConditionalGeneration(config).save_pretrained(folder)
+    _save(transformers.Qwen2AudioForConditionalGeneration(config), words, folder)
     transformers.Qwen2AudioProcessor(feature_extractor=_features(3), tokenizer=words).save_pretrained(folder)
     return folder
+
+
+def _save(model: Any, words: transformers.PreTrainedTokenizerFast, folder: Path) -> None:
+    """Random weights would say special tokens, that is nothing."""
+    model.generation_config.suppress_tokens = sorted(words.all_special_ids)
+    model.save_pretrained(folder)
 
 
 def _qwen_tokenizer() -> transformers.PreTrainedTokenizerFast:
@@ -119,7 +125,7 @@ def save_qwen3_omni(folder: Path, seed: int = 0) -> Path:
         audio_start_token_id=words.convert_tokens_to_ids("<|audio_bos|>"),
     )
     torch.manual_seed(seed)
-    transformers.Qwen3OmniMoeThinkerForConditionalGeneration(config).save_pretrained(folder)
+    _save(transformers.Qwen3OmniMoeThinkerForConditionalGeneration(config), words, folder)
     _omni_processor("Qwen3OmniMoeProcessor", words).save_pretrained(folder)
     return folder
 
@@ -139,7 +145,7 @@ def save_qwen2_5_omni(folder: Path, seed: int = 0) -> Path:
     )
     whole = transformers.Qwen2_5OmniConfig(thinker_config=text.to_dict(), enable_audio_output=False)
     torch.manual_seed(seed)
-    transformers.Qwen2_5OmniForConditionalGeneration(whole).save_pretrained(folder)
+    _save(transformers.Qwen2_5OmniForConditionalGeneration(whole), words, folder)
     _omni_processor("Qwen2_5OmniProcessor", words).save_pretrained(folder)
     return folder
 

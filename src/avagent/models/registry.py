@@ -18,6 +18,7 @@ CAPTIONERS: Mapping[str, str] = {
     "audio_llm": "avagent.models.captioners.audio_llm:AudioLLMCaptioner",
     "embedded": "avagent.models.embedded.captioner:EmbeddedCaptioner",
     "omni": "avagent.models.captioners.omni:OmniCaptioner",
+    "remote": "avagent.models.captioners.remote:RemoteCaptioner",
     "split": "avagent.models.captioners.split:SplitCaptioner",
     "video_llava": "avagent.models.captioners.video_llava:VideoLlavaCaptioner",
 }
