@@ -25,7 +25,7 @@ from avagent.core.errors import ClipError, Failure, FailureReason
 from avagent.core.facts import Facts
 from avagent.core.history import Base, History, Round
 from avagent.core.plan import Plan
-from avagent.core.scores import Scores
+from avagent.core.scores import Evaluation, Scores
 
 PASSING_REASONS = frozenset(
     {
@@ -87,6 +87,7 @@ class ClipDecision:
         actions: to apply to the original sound, in order.
         captions, facts, history: the record.
         failure: for `failed` only.
+        evaluation: by a held-out scorer, after everything was decided; None: the recipe names none.
     """
 
     ref: ClipRef
@@ -97,6 +98,7 @@ class ClipDecision:
     facts: Facts | None = None
     history: History | None = None
     failure: Failure | None = None
+    evaluation: Evaluation | None = None
 
     @property
     def settled(self) -> bool:

@@ -31,7 +31,7 @@ CLAIM_FILE = "claim.json"
 
 
 def finalize(
-    output: str, reports: Iterable[ShardReport], *, fingerprint: str, run: Mapping[str, Any]
+    output: str, reports: Iterable[ShardReport], *, fingerprint: str, run: Mapping[str, Any], evaluated: bool = False
 ) -> ManifestCounts:
     """Check that nothing is missing, then write manifest, `run.json`, index and, at the very end, `_SUCCESS`.
 
@@ -40,6 +40,7 @@ def finalize(
         reports: one a shard.
         fingerprint: of the configuration.
         run: for `run.json`; `counts` are added.
+        evaluated: see :func:`avagent.io.manifest.write_manifest`.
 
     Raises:
         AVAgentError: a shard is missing or has another size than was written, or counts do not add up.
@@ -49,7 +50,8 @@ def finalize(
     ordered = sorted(reports, key=lambda report: report.name)
     check_names(report.source for report in ordered)
     _check_files(output, ordered)
-    counts = write_manifest(output, ((r.name, _final_decisions(output, r)) for r in ordered), fingerprint=fingerprint)
+    rows = ((r.name, _final_decisions(output, r)) for r in ordered)
+    counts = write_manifest(output, rows, fingerprint=fingerprint, evaluated=evaluated)
     _check_counts(ordered, counts)
     write_run(output, {**run, "counts": run_counts(ordered, counts)})
     write_index(output, ordered)

@@ -45,6 +45,13 @@ CLIPS_COLUMNS: Columns = (
     ("fingerprint", "string", False),
     ("actions", "string", False),
 )
+EVALUATION_COLUMNS: Columns = (
+    ("evaluation_alignment_before", "double", True),
+    ("evaluation_alignment_after", "double", True),
+    ("evaluation_synchronization_before", "double", True),
+    ("evaluation_synchronization_after", "double", True),
+)
+"""Of clips.parquet, where the recipe names an evaluation scorer."""
 ROUNDS_COLUMNS: Columns = (
     ("key", "string", False),
     ("shard", "string", False),
@@ -85,7 +92,11 @@ def manifest_url(output: str, name: str) -> str:
 
 
 def write_manifest(
-    output: str, decisions: Iterable[tuple[str, Iterable[ClipDecision]]], *, fingerprint: str
+    output: str,
+    decisions: Iterable[tuple[str, Iterable[ClipDecision]]],
+    *,
+    fingerprint: str,
+    evaluated: bool = False,
 ) -> ManifestCounts:
     """Write `clips.parquet` and `rounds.parquet`, in bounded memory; each is atomic.
 
@@ -93,19 +104,22 @@ def write_manifest(
         output: the output folder.
         decisions: (shard name, its final decisions), in the order of the rows.
         fingerprint: of the configuration that decided.
+        evaluated: whether an evaluation scorer was named: clips.parquet has its columns then.
 
     Raises:
         OSError: writing failed.
     """
     outcomes: Counter[Outcome] = Counter()
     rounds = 0
+    columns = CLIPS_COLUMNS + (EVALUATION_COLUMNS if evaluated else ())
     with (
-        open_table(manifest_url(output, CLIPS_FILE), CLIPS_COLUMNS) as clip_table,
+        open_table(manifest_url(output, CLIPS_FILE), columns) as clip_table,
         open_table(manifest_url(output, ROUNDS_FILE), ROUNDS_COLUMNS) as round_table,
     ):
         for shard, found in decisions:
             for decision in found:
-                clip_table.add(clip_row(decision, shard, fingerprint))
+                more = evaluation_cells(decision) if evaluated else {}
+                clip_table.add(clip_row(decision, shard, fingerprint) | more)
                 outcomes[decision.outcome] += 1
                 for row in round_rows(decision, shard):
                     round_table.add(row)
@@ -130,6 +144,17 @@ def clip_row(decision: ClipDecision, shard: str, fingerprint: str) -> dict[str, 
         "rounds": len(decision.history.rounds) if decision.history else 0,
         "fingerprint": fingerprint,
         "actions": _compact([action_to_dict(action) for action in decision.actions]),
+    }
+
+
+def evaluation_cells(decision: ClipDecision) -> dict[str, float | None]:
+    """What the held-out scorer found, by column; a clip that failed has nothing that leaves."""
+    found = decision.evaluation if decision.failure is None else None
+    return {
+        "evaluation_alignment_before": found.before.alignment if found else None,
+        "evaluation_alignment_after": found.after.alignment if found else None,
+        "evaluation_synchronization_before": found.before.synchronization if found else None,
+        "evaluation_synchronization_after": found.after.synchronization if found else None,
     }
 
 

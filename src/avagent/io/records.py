@@ -45,8 +45,9 @@ class Provenance:
 
 
 def decision_to_json(decision: ClipDecision) -> str:
-    """One line of JSON."""
-    return _DECISIONS.dump_json((decision,))[1:-1].decode()
+    """One line of JSON; an evaluation only where there is one."""
+    absent = {0: {"evaluation"}} if decision.evaluation is None else None
+    return _DECISIONS.dump_json((decision,), exclude=absent)[1:-1].decode()
 
 
 def decision_from_json(line: str | bytes) -> ClipDecision:
@@ -111,6 +112,8 @@ def clip_record(decision: ClipDecision, provenance: Provenance) -> bytes:
         "exhausted": history.exhausted if history else False,
         "provenance": asdict(replace(provenance, models=dict(provenance.models))),
     }
+    if decision.evaluation is not None:
+        record["evaluation"] = asdict(decision.evaluation)
     return dump(record)
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import reprlib
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from types import NoneType
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from avagent.core.actions import ACTION_SETS, ACTIONS
 from avagent.core.decide import Acceptance, Policy
@@ -22,6 +25,11 @@ from avagent.io.media_limits import DEFAULT_DECODING, DecodeLimits, MediaLimits
 from avagent.io.shard_format import ShardOptions
 from avagent.io.tar_reader import ShardLimits
 from avagent.io.tfrecord import DEFAULT_FIELDS, FieldMapping
+
+_NOT_YAML = (yaml.YAMLError, ValueError, OverflowError, RecursionError)
+"""What the parser raises, and what the values that it makes (dates, numbers) raise."""
+_SHOWN_FAULTS = 8
+_shown = reprlib.Repr(maxstring=99, maxother=99)
 
 _SHARDS, _MEDIA = ShardLimits(), MediaLimits()
 
@@ -37,6 +45,12 @@ class ModelSection(_Section):
 
     name: str
     options: Mapping[str, Scalar] = Field(default_factory=dict)
+
+
+class ScorerSection(ModelSection):
+    """A scorer, and the calibration file that `avagent calibrate` made for it; None: its own, if it ships one."""
+
+    calibration: str | None = Field(default=None, description="relative to the recipe's file")
 
 
 class PolicySection(_Section):
@@ -134,7 +148,10 @@ class Recipe(_Section):
     name: str
     captioner: ModelSection
     planner: ModelSection
-    scorer: ModelSection
+    scorer: ScorerSection
+    evaluation_scorer: ScorerSection | None = Field(
+        default=None, description="scores what was decided; decides nothing"
+    )
     actions: Literal["paper", "extended"] | tuple[str, ...] = "extended"
     policy: PolicySection = Field(default_factory=PolicySection)
     output: OutputSection = Field(default_factory=OutputSection)
@@ -142,6 +159,7 @@ class Recipe(_Section):
     limits: LimitsSection = Field(default_factory=LimitsSection)
     worker: WorkerSection = Field(default_factory=WorkerSection)
     max_failure_ratio: float = Field(default=0.1, ge=0, le=1, description="above it a finished run exits with code 3")
+    _arguments: str = PrivateAttr(default="")
 
     @field_validator("actions")
     @classmethod
@@ -151,6 +169,16 @@ class Recipe(_Section):
                 if kind not in ACTIONS:
                     raise ValueError(f"unknown action {kind!r}{_hint(kind, ACTIONS)}; known: {', '.join(ACTIONS)}")
         return value
+
+    def remember(self, name_or_file: str, overrides: Sequence[str]) -> None:
+        """Keep how the recipe was asked for, so that messages can name commands that ask for it again."""
+        parts = ["--recipe", name_or_file, *(word for pair in overrides for word in ("--set", pair))]
+        self._arguments = shlex.join(parts)
+
+    @property
+    def arguments(self) -> str:
+        """The options of the command line that ask for this recipe, quoted for a shell."""
+        return self._arguments or f"--recipe {shlex.quote(self.name)}"
 
     @property
     def allowed(self) -> frozenset[str]:
@@ -181,6 +209,12 @@ class Recipe(_Section):
     def fingerprint(self, model_fingerprints: Mapping[str, str]) -> str:
         """SHA-256 over everything that a clip's result depends on: recipe (less `worker`), models, their revisions."""
         content = self.model_dump(mode="json", exclude={"worker", "max_failure_ratio"})
+        if content["evaluation_scorer"] is None:
+            del content["evaluation_scorer"]
+        for section in (content["scorer"], content.get("evaluation_scorer")):
+            if section is not None:
+                # Its content is part of the scorer's fingerprint; where it lies decides nothing.
+                del section["calibration"]
         text = json.dumps({"recipe": content, "models": dict(model_fingerprints)}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -202,29 +236,50 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: it does not exist, is not YAML, has an unknown key (the nearest known one is named) or a bad value.
     """
     data = _read_yaml(name_or_file)
+    _anchor_calibrations(data, Path(name_or_file).parent)
     for pair in overrides:
         _override(data, pair)
     try:
-        return Recipe.model_validate(data)
+        recipe = Recipe.model_validate(data)
     except ValidationError as error:
         raise RecipeError(f"recipe {name_or_file!r}: " + "; ".join(_explain(error))) from error
+    recipe.remember(name_or_file, overrides)
+    return recipe
 
 
 def _read_yaml(name_or_file: str) -> dict[str, Any]:
     if name_or_file in shipped_recipes():
         text = (resources.files("avagent.pipelines") / "recipes" / f"{name_or_file}.yaml").read_text("utf-8")
     elif Path(name_or_file).is_file():
-        text = Path(name_or_file).read_text("utf-8")
+        try:
+            text = Path(name_or_file).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"recipe {name_or_file!r} cannot be read: {error}") from error
     else:
         known = ", ".join(shipped_recipes())
         raise RecipeError(f"no recipe {name_or_file!r}: give a file, or one of the shipped recipes: {known}")
+    return _parse_yaml(name_or_file, text)
+
+
+def _parse_yaml(name_or_file: str, text: str) -> dict[str, Any]:
     try:
         data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except _NOT_YAML as error:
         raise RecipeError(f"recipe {name_or_file!r} is not YAML: {error}") from error
     if not isinstance(data, dict):
         raise RecipeError(f"recipe {name_or_file!r} must be a mapping of keys to values, got {type(data).__name__}")
     return data
+
+
+def _anchor_calibrations(data: dict[str, Any], folder: Path) -> None:
+    """Names of calibration files are relative to the recipe's; on the command line, to the working folder."""
+    for port in ("scorer", "evaluation_scorer"):
+        section = data.get(port)
+        if not isinstance(section, dict):
+            continue
+        name = section.get("calibration")
+        if isinstance(name, str) and "://" not in name:
+            section["calibration"] = str(folder / Path(name).expanduser())
 
 
 def _override(data: dict[str, Any], pair: str) -> None:
@@ -238,23 +293,27 @@ def _override(data: dict[str, Any], pair: str) -> None:
             raise RecipeError(f"--set {pair}: {parent!r} holds a value, not a section")
     try:
         data[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {pair}: the value is not YAML: {error}") from error
+    except _NOT_YAML as error:
+        raise RecipeError(f"--set {pair:.99}: the value is not YAML: {error}") from error
 
 
 def _explain(error: ValidationError) -> Iterable[str]:
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
+    faults = error.errors()
+    for item in faults[:_SHOWN_FAULTS]:
+        where = ".".join(f"{part!s:.99}" for part in item["loc"])
         if item["type"] == "extra_forbidden":
             yield f"unknown key {where!r}{_hint(str(item['loc'][-1]), _keys(item['loc'][:-1]))}"
         else:
-            yield f"{where}: {item['msg'].removeprefix('Value error, ')} (got {item['input']!r})"
+            yield f"{where}: {item['msg'].removeprefix('Value error, ')} (got {_shown.repr(item['input'])})"
+    if len(faults) > _SHOWN_FAULTS:
+        yield f"and {len(faults) - _SHOWN_FAULTS} more"
 
 
 def _keys(path: Sequence[int | str]) -> Iterable[str]:
     section: Any = Recipe
     for part in path:
         section = section.model_fields[str(part)].annotation
+        section = next((kind for kind in get_args(section) if kind is not NoneType), section)
     return section.model_fields
 
 

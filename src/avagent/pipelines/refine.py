@@ -85,7 +85,7 @@ def run_refine(request: RefineRequest, console: Console) -> int:
     shards = list_shards(request.source)
     check_names(shards)
     inputs = list_inputs(shards)
-    wired = wire(request.recipe)
+    wired = wire(request.recipe, source=request.source)
     identity = run_identity(wired, inputs, request.limit)
     if is_complete(request.output, identity) and not request.overwrite:
         console.print(f"{request.output} is complete already: same input, recipe and models; nothing to do")

@@ -162,13 +162,16 @@ def _value(metric: Any) -> Any:
 def commit_run(session: Session, reports: Sequence[ShardReport], record: Mapping[str, Any]) -> ManifestCounts:
     """Write manifest, index and `_SUCCESS`."""
     fingerprint = session.wired.provenance.fingerprint
-    return finalize(session.output, reports, fingerprint=fingerprint, run={**record, **_timings(session)})
+    run = {**record, **_timings(session)}
+    return finalize(session.output, reports, fingerprint=fingerprint, run=run, evaluated=_evaluated(session))
 
 
 def commit_decisions(session: Session, tasks: Sequence[ShardTask], record: Mapping[str, Any]) -> ManifestCounts:
     """Write the manifest of a run that only decides, for a person to look at; no shards, no `_SUCCESS`."""
     rows = ((storage.basename(t.url), read_decisions(decisions_url(session.output, t.url))) for t in tasks)
-    counts = write_manifest(session.output, rows, fingerprint=session.wired.provenance.fingerprint)
+    counts = write_manifest(
+        session.output, rows, fingerprint=session.wired.provenance.fingerprint, evaluated=_evaluated(session)
+    )
     outcomes = {str(outcome): count for outcome, count in counts.outcomes}
     write_run(
         session.output,
@@ -179,6 +182,10 @@ def commit_decisions(session: Session, tasks: Sequence[ShardTask], record: Mappi
         },
     )
     return counts
+
+
+def _evaluated(session: Session) -> bool:
+    return session.wired.recipe.evaluation_scorer is not None
 
 
 def _timings(session: Session) -> dict[str, Any]:

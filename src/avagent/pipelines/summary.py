@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from avagent.core.state import Outcome
+from avagent.core.state import ClipDecision, Outcome
 from avagent.io import storage
 from avagent.io.manifest import ManifestCounts, decisions_url
 from avagent.io.records import read_decisions
@@ -15,6 +15,30 @@ from avagent.pipelines.run import Session
 
 OVER_FAILURE_RATIO = 3
 _SHOWN_REASONS = 5
+
+
+class EvaluationMeans:
+    """What the held-out scorer found of the improved clips, on average."""
+
+    def __init__(self) -> None:
+        self._pairs: dict[str, list[tuple[float, float]]] = {"alignment": [], "synchronization": []}
+
+    def add(self, decision: ClipDecision) -> None:
+        """Count a decision, if its sound was changed and evaluated."""
+        found = decision.evaluation
+        if found is None or decision.outcome is not Outcome.IMPROVED:
+            return
+        for score, pairs in self._pairs.items():
+            before, after = getattr(found.before, score), getattr(found.after, score)
+            if before is not None and after is not None:
+                pairs.append((before, after))
+
+    def lines(self) -> Iterator[str]:
+        """One line a score that was evaluable."""
+        for score, pairs in self._pairs.items():
+            if pairs:
+                before, after = (sum(values) / len(pairs) for values in zip(*pairs, strict=True))
+                yield (f"held-out {score} of {len(pairs)} improved clips: {before:.3f} before, {after:.3f} after")
 
 
 def conclude_run(session: Session, counts: ManifestCounts, shards: Sequence[str]) -> int:
@@ -33,11 +57,13 @@ def print_summary(session: Session, counts: ManifestCounts, shards: Sequence[str
     """Outcomes, accepted actions, reasons of failure, time, and where the results are."""
     actions: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
+    evaluated = EvaluationMeans()
     for shard in shards:
         for decision in read_decisions(decisions_url(session.output, shard)):
             actions.update(action.kind for action in decision.actions)
             if decision.failure is not None:
                 reasons[f"{decision.failure.stage}: {decision.failure.reason}"] += 1
+            evaluated.add(decision)
     console = session.console
     table = Table(title=f"{counts.clips} clips in {len(shards)} shards", title_justify="left")
     table.add_column("outcome")
@@ -50,6 +76,8 @@ def print_summary(session: Session, counts: ManifestCounts, shards: Sequence[str
     if reasons:
         shown = ", ".join(f"{reason} ({n})" for reason, n in reasons.most_common(_SHOWN_REASONS))
         console.print(f"failures: {shown}", markup=False)
+    for line in evaluated.lines():
+        console.print(line, markup=False, highlight=False)
     for phase, seconds in session.clock.seconds.items():
         console.print(f"{phase}: {seconds:.1f} s")
     ratio = session.wired.recipe.max_failure_ratio

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from avagent import __version__
+from avagent.core.calibration import Calibrations
+from avagent.core.errors import CalibrationError, ParameterError, RecipeError
+from avagent.core.ports import Scorer
+from avagent.io.calibrations import read_calibrations
 from avagent.io.records import Provenance
 from avagent.models.registry import build_captioner, build_planner, build_scorer
-from avagent.pipelines.recipe import Recipe
+from avagent.pipelines.recipe import Recipe, ScorerSection
 from avagent.transforms.loop import Loop, PortLoader
 from avagent.transforms.store import StoreConfig
+
+SCORER, EVALUATION_SCORER = "scorer", "evaluation_scorer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,22 +39,29 @@ class Wired:
     provenance: Provenance
 
 
-def wire(recipe: Recipe) -> Wired:
+def wire(recipe: Recipe, *, source: str = "SHARDS") -> Wired:
     """Build the ports of a recipe once, here, so that what is missing shows before any worker starts.
 
+    Args:
+        recipe: what was asked for.
+        source: the input, for messages.
+
     Raises:
-        RecipeError: an unknown implementation or option.
+        RecipeError: an unknown implementation or option; a scorer that is not calibrated.
         MissingModelError: weights or packages are not installed.
     """
     captioner = partial(build_captioner, recipe.captioner.name, dict(recipe.captioner.options))
     planner = partial(build_planner, recipe.planner.name, dict(recipe.planner.options))
-    scorer = partial(build_scorer, recipe.scorer.name, dict(recipe.scorer.options))
+    scorer = calibrated_scorer(recipe, SCORER, source)
+    evaluation = None if recipe.evaluation_scorer is None else calibrated_scorer(recipe, EVALUATION_SCORER, source)
     scoring = scorer()
     models = {
         "captioner": captioner().fingerprint,
         "planner": planner().fingerprint,
         "scorer": scoring.fingerprint,
     }
+    if evaluation is not None:
+        models[EVALUATION_SCORER] = evaluation().fingerprint
     loop = Loop(
         captioner=PortLoader(captioner),
         planner=PortLoader(planner),
@@ -56,8 +70,59 @@ def wire(recipe: Recipe) -> Wired:
         allowed=recipe.allowed,
         store=StoreConfig(max_bytes=recipe.worker.cache_mib << 20, run=uuid.uuid4().hex, shards=recipe.shard_options()),
         max_batch=recipe.worker.max_batch,
+        evaluation=None if evaluation is None else PortLoader(evaluation),
     )
     provenance = Provenance(
         recipe=recipe.name, fingerprint=recipe.fingerprint(models), models=models, version=__version__
     )
     return Wired(recipe=recipe, models=models, loop=loop, provenance=provenance)
+
+
+def scorer_section(recipe: Recipe, port: str) -> ScorerSection:
+    """The recipe's `scorer` or `evaluation_scorer`. Raises RecipeError: it names none."""
+    section = recipe.scorer if port == SCORER else recipe.evaluation_scorer
+    if section is None:
+        raise RecipeError(f"recipe {recipe.name!r} names no {port}")
+    return section
+
+
+def calibrated_scorer(recipe: Recipe, port: str, source: str) -> Callable[[], Scorer]:
+    """What builds a scorer with its calibration; picklable. The file is read here, no worker needs it.
+
+    Raises:
+        RecipeError: an unknown implementation or option.
+        CalibrationError: no calibration, an unreadable one, or one of another model; the message names the command.
+        MissingModelError: weights or packages are not installed.
+    """
+    section = scorer_section(recipe, port)
+    try:
+        calibration = _read_calibration(section)
+        build = partial(build_scorer, section.name, {**section.options, **calibration})
+        _ = build().margins
+    except CalibrationError as error:
+        raise CalibrationError(f"{error}.\n{_remedy(recipe, port, source)}") from error
+    return build
+
+
+def _read_calibration(section: ScorerSection) -> dict[str, Calibrations]:
+    if section.calibration is None:
+        return {}
+    try:
+        return {"calibration": read_calibrations(section.calibration)}
+    except FileNotFoundError as error:
+        raise CalibrationError(
+            f"scorer {section.name!r}: there is no calibration file {section.calibration}"
+        ) from error
+    except (OSError, ParameterError) as error:
+        raise CalibrationError(f"scorer {section.name!r}: {error}") from error
+
+
+def _remedy(recipe: Recipe, port: str, source: str) -> str:
+    """The command that makes a calibration, to be copied as it is."""
+    which = f" --port {port}" if port != SCORER else ""
+    output = f"{port}-calibration.json" if port != SCORER else "calibration.json"
+    return (
+        f"Run: avagent calibrate --input {shlex.quote(source)} {recipe.arguments}{which} --output {output}\n"
+        f"and name the file in the recipe as {port}.calibration (or on the command line: --set"
+        f" {port}.calibration={output}). To go without: {port}.options.uncalibrated=true, with both margins"
+    )

@@ -5,32 +5,33 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 from apache_beam.ml.inference.base import ModelHandler
 
-from avagent.core.state import ClipState
+from avagent.core.state import ClipDecision, ClipState
 from avagent.io.media_store import MediaStore
 from avagent.transforms.loop import PortLoader, PortT
 from avagent.transforms.metrics import count_cache, stage_latency
 from avagent.transforms.store import StoreConfig, process_store
 
-Step = Callable[[Sequence[ClipState], PortT, MediaStore], Sequence[ClipState]]
+ItemT = TypeVar("ItemT", ClipState, ClipDecision)
+Step = Callable[[Sequence[ItemT], PortT, MediaStore], Sequence[ItemT]]
 
 
-class PortHandler(ModelHandler[ClipState, ClipState, PortT], Generic[PortT]):
+class PortHandler(ModelHandler[ItemT, ItemT, PortT], Generic[ItemT, PortT]):
     """Runs a pure batch function with a port, inside RunInference.
 
     Args:
         load: gives the port, once per process.
-        step: from a batch of states to as many states; failures of single clips are values in them.
+        step: from a batch of states, or of decisions, to as many; failures of single clips are values in them.
         store: the worker's media store.
         max_batch: clips per batch at most.
         stage: names the metrics: `STAGE_ms` is a batch's wall time.
     """
 
     def __init__(
-        self, load: PortLoader[PortT], step: Step[PortT], store: StoreConfig, *, max_batch: int, stage: str
+        self, load: PortLoader[PortT], step: Step[ItemT, PortT], store: StoreConfig, *, max_batch: int, stage: str
     ) -> None:
         super().__init__(min_batch_size=1, max_batch_size=max_batch)
         self._load = load
@@ -44,22 +45,27 @@ class PortHandler(ModelHandler[ClipState, ClipState, PortT], Generic[PortT]):
 
     def run_inference(
         self,
-        batch: Sequence[ClipState],
+        batch: Sequence[ItemT],
         model: PortT,
         inference_args: Mapping[str, Any] | None = None,  # noqa: ARG002  (Beam's signature)
-    ) -> Sequence[ClipState]:
+    ) -> Sequence[ItemT]:
         """The batch after this stage; the time spent is shared out over its clips."""
         store = process_store(self._store)
         started = time.perf_counter()
         with count_cache(store), stage_latency(self._stage):
             states = self._step(batch, model, store)
         share = (time.perf_counter() - started) / max(1, len(batch))
-        return [replace(state, seconds=state.seconds + share) for state in states]
+        return [_timed(state, share) for state in states]
 
-    def get_num_bytes(self, batch: Sequence[ClipState]) -> int:
+    def get_num_bytes(self, batch: Sequence[ItemT]) -> int:
         """Bytes of media that the batch stands for."""
         return sum(state.ref.length for state in batch)
 
     def get_metrics_namespace(self) -> str:
         """Where RunInference puts its own counters (batch sizes, latencies)."""
         return f"avagent.{self._stage}"
+
+
+def _timed(item: ItemT, seconds: float) -> ItemT:
+    """A state's round took so much longer; a decision keeps no clock."""
+    return replace(item, seconds=item.seconds + seconds) if isinstance(item, ClipState) else item

@@ -44,6 +44,7 @@ class Loop:
         allowed: kinds of action that may be used.
         store: the worker's media store.
         max_batch: clips per model batch at most.
+        evaluation: loader of a scorer that takes no part in decisions; None: no such scorer.
         progress: file that local workers report decided clips to; None: no such report.
     """
 
@@ -54,4 +55,5 @@ class Loop:
     allowed: frozenset[str]
     store: StoreConfig
     max_batch: int = 1
+    evaluation: PortLoader[Scorer] | None = None
     progress: str | None = None

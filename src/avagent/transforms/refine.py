@@ -13,7 +13,9 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.pvalue import PCollection, TaggedOutput
 
+from avagent.core.ports import Scorer
 from avagent.core.state import ClipDecision, ClipState, conclude
+from avagent.transforms.evaluate import evaluate_decisions
 from avagent.transforms.infer import PortHandler
 from avagent.transforms.loop import Loop, PortLoader
 from avagent.transforms.metrics import count_cache, count_decision, stage_latency
@@ -94,7 +96,28 @@ class DecideClips(beam.PTransform):
             outputs = outputs[RETRY] | f"Round{number}" >> RefineRound(self._loop)
             done.append(outputs[DONE])
         decisions: Any = tuple(done) | "Decisions" >> beam.Flatten()
-        return decisions
+        if self._loop.evaluation is None:
+            return decisions
+        evaluated: Any = (
+            decisions
+            | "EvaluateDecisions" >> EvaluateDecisions(self._loop, self._loop.evaluation)
+            | "End" >> beam.Map(_end, loop=self._loop)
+        )
+        return evaluated
+
+
+class EvaluateDecisions(beam.PTransform):
+    """Score what was decided by a scorer that took no part in it."""
+
+    def __init__(self, loop: Loop, scorer: PortLoader[Scorer]) -> None:
+        super().__init__()
+        self._loop = loop
+        self._scorer = scorer
+
+    def expand(self, decisions: PCollection[ClipDecision]) -> PCollection[ClipDecision]:
+        """ClipDecision -> ClipDecision with its evaluation."""
+        evaluated: Any = decisions | "Evaluate" >> _infer(self._loop, self._scorer, evaluate_decisions, "evaluate")
+        return evaluated
 
 
 def _edit(state: ClipState, store: StoreConfig) -> ClipState:
@@ -109,10 +132,15 @@ def _decide(state: ClipState, loop: Loop) -> Iterator[ClipDecision | TaggedOutpu
     if decision is None:
         yield TaggedOutput(RETRY, closed)
         return
+    # Who evaluates it still needs its media.
+    yield decision if loop.evaluation is not None else _end(decision, loop)
+
+
+def _end(decision: ClipDecision, loop: Loop) -> ClipDecision:
     count_decision(decision)
     process_store(loop.store).discard(decision.ref)
     report_progress(loop.progress, decision.outcome, decision.ref.length)
-    yield decision
+    return decision
 
 
 def _decided(states: PCollection[ClipState], loop: Loop) -> dict[str, PCollection[Any]]:
