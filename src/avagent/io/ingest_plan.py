@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from avagent.core.ingest import Candidate, Checked, IngestSettings, Unusable
-from avagent.core.placement import Item, key_order, place
+from avagent.core.placement import Item, place
 from avagent.io import storage
 from avagent.io.ingest_records import Placed, ingest_url, read_checked, write_checked
 from avagent.io.ingest_shards import plan_hash, read_shard_report, shard_name, write_plan
@@ -81,13 +81,13 @@ def read_answers(urls: Iterable[str]) -> list[Checked]:
 
 
 def make_plan(checked: Iterable[Checked], known: Mapping[str, Placed], settings: IngestSettings) -> Plan:
-    """Find duplicates of content and give every clip its shard. Of equal clips the one that was first placed stays."""
+    """Find duplicates of content and give every clip its shard. Of equal clips the one placed first stays."""
     before = {key: item.shard for key, item in known.items() if item.shard is not None}
     good = {clip.key: clip for clip in checked if clip.problem is None}
     unusable = [clip for clip in checked if clip.problem is not None]
     first: dict[str, str] = {}
     order = [key for key in before if key in good]
-    for key in (*order, *sorted((key for key in good if key not in before), key=key_order)):
+    for key in (*order, *sorted(key for key in good if key not in before)):
         twin = first.setdefault(good[key].media_sha256, key)
         if twin != key:
             message = f"the same recording as {twin!r}, byte for byte"

@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -251,7 +252,8 @@ def _commit(request: IngestRequest, plan: Plan, known: dict[str, Placed], about:
     plan = without_changed(plan, {number: report.changed for number, report in reports.items()})
     write_state(output, plan.placed())
     write_files_table(output, ((shard_name(n, settings), clips) for n, clips in plan.shards.items()))
-    write_unusable_table(output, plan.unusable)
+    flagged = (clip for clips in plan.shards.values() for clip in clips if clip.flags)
+    write_unusable_table(output, chain(plan.unusable, flagged))
     if classes := about.pop("classes", None):
         storage.write_bytes(ingest_url(output, CLASSES_FILE), (json.dumps(classes, indent=1) + "\n").encode())
     run = {"avagent": __version__, "counts": _counts(plan), **about}
