@@ -21,7 +21,7 @@ class FaultyProxy:
 
     Faults: `500`, `503`, `429` (answered at once), `reset` (the connection is reset), `lost` (the server does what it
     was asked, then the connection is reset), `cut` (the connection ends in the middle of the answer's body), `short`
-    (half of a body is answered as if it were all).
+    (half of a body is answered as if it were all), `hang` (no answer until the proxy goes).
 
     Args:
         upstream: (host, port) of the server.
@@ -33,6 +33,7 @@ class FaultyProxy:
         self.fault = fault
         self.numbers = itertools.count(1)
         self.requests = 0
+        self.gone = threading.Event()
         self.injected: Counter[str] = Counter()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.proxy = self
@@ -46,6 +47,7 @@ class FaultyProxy:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        self.gone.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -87,6 +89,10 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in ("500", "503", "429"):
             proxy.injected[fault] += 1
             self._answer(int(fault), "Injected", [], b"injected fault")
+        elif fault == "hang":
+            proxy.injected[fault] += 1
+            proxy.gone.wait()
+            self.close_connection = True
         elif fault == "reset":
             proxy.injected[fault] += 1
             self._reset()

@@ -6,12 +6,11 @@ without its own.
 
 from __future__ import annotations
 
-import socket
 import uuid
 
-import fsspec
 import pytest
 from shard_tools import tar_bytes
+from storage_servers import gcs_client, gcs_server, s3_client, s3_server
 from test_commit import refine
 
 from avagent.io import atomic, storage
@@ -23,44 +22,16 @@ from avagent.io.webdataset import read_clip, read_shard
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def s3():
-    pytest.importorskip("s3fs")
-    moto = pytest.importorskip("moto.server")
-    port = free_port()
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
-    server.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setitem(fsspec.config.conf, "s3", {"endpoint_url": f"http://127.0.0.1:{port}"})
-        storage.filesystem("s3://")[0].mkdir("clips")
+    with s3_server() as (host, port), s3_client(f"http://{host}:{port}"):
         yield "s3://clips"
-    server.stop()
 
 
 @pytest.fixture(scope="module")
 def gcs():
-    emulator = pytest.importorskip("gcp_storage_emulator.server")
-    with pytest.MonkeyPatch.context() as patch:
-        # Asking for the bucket's layout takes minutes with an emulator over plain HTTP; read when gcsfs is imported.
-        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-        pytest.importorskip("gcsfs")
-        port = free_port()
-        server = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket="clips")
-        server.start()
-        endpoint = {"endpoint_url": f"http://127.0.0.1:{port}", "token": "anon"}
-        patch.setitem(fsspec.config.conf, "gcs", endpoint)
-        patch.setitem(fsspec.config.conf, "gs", endpoint)
+    with gcs_server() as (host, port), gcs_client(f"http://{host}:{port}"):
         yield "gs://clips"
-        server.stop()
 
 
 @pytest.fixture(params=["s3", "gcs"])
