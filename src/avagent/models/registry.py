@@ -22,7 +22,10 @@ CAPTIONERS: Mapping[str, str] = {
     "split": "avagent.models.captioners.split:SplitCaptioner",
     "video_llava": "avagent.models.captioners.video_llava:VideoLlavaCaptioner",
 }
-PLANNERS: Mapping[str, str] = {"embedded": "avagent.models.embedded.planner:EmbeddedPlanner"}
+PLANNERS: Mapping[str, str] = {
+    "embedded": "avagent.models.embedded.planner:EmbeddedPlanner",
+    "llm": "avagent.models.llm.planner:LLMPlanner",
+}
 SCORERS: Mapping[str, str] = {
     "clap_clip": "avagent.models.scorers.clap_clip:ClapClipScorer",
     "embedded": "avagent.models.embedded.scorer:EmbeddedScorer",

@@ -28,15 +28,26 @@ AUDIBLE_SNR_DB = 30.0
 """Above it noise is masked or inaudible beside the programme."""
 USUAL_LUFS = (-30.0, -12.0)
 
+_READ = 20 * CAPTION_CHARACTERS
+"""Of a longer text only the beginning is looked at."""
 _TRUST = ((0.95, "certain"), (0.7, "likely"), (0.5, "possible"), (0.25, "unsure"), (-1.0, "doubtful"))
+_FILES = {"rank": ("system", "request"), "generate": ("system", "request", "generate", "repair")}
 _BARE_NUMBER = re.compile(r"\s*\(\s*[\d.]+\s*\)")
 """A tag's confidence, such as `(0.98)`: six tokens that say little."""
 _KEPT_MARKS = frozenset(".,;!?'()-%/&+")
 
 
-def system_text() -> str:
-    """The instruction, the same for every clip."""
-    return _file(f"system_v{VERSION}.txt").strip()
+def system_text(decoding: str = "rank") -> str:
+    """The instruction, the same for every clip; `generate` says as well how a plan is written."""
+    text = _file(f"system_v{VERSION}.txt").strip()
+    return f"{text}\n{_file(f'generate_v{VERSION}.txt').strip()}" if decoding == "generate" else text
+
+
+def repair_text(answer: str, reason: str) -> str:
+    """What is added where an answer was refused; both are data."""
+    return Template(_file(f"repair_v{VERSION}.txt").strip()).substitute(
+        answer=neutralized(answer), reason=neutralized(reason)
+    )
 
 
 def render(request: PlanRequest) -> str:
@@ -57,11 +68,11 @@ def render(request: PlanRequest) -> str:
     return f"{text}\nKept: {kept}" if kept else text
 
 
-def prompt_fingerprint() -> str:
-    """Version and hash of the wording and of the answers."""
+def prompt_fingerprint(decoding: str = "rank") -> str:
+    """Version and hash of the wording and of the answers: an adapter's card names the one that it was trained on."""
     digest = hashlib.sha256(f"{VERSION},{REVISION},{CAPTION_CHARACTERS}\n".encode())
-    for name in (f"system_v{VERSION}.txt", f"request_v{VERSION}.txt"):
-        digest.update(_file(name).encode())
+    for name in _FILES[decoding]:
+        digest.update(_file(f"{name}_v{VERSION}.txt").encode())
     return f"prompt-v{VERSION}@{digest.hexdigest()[:12]}"
 
 
@@ -70,10 +81,12 @@ def quoted(caption: Caption | None) -> str:
 
     It can close no quotation and form no special token, role or template of any model.
     """
-    if caption is None:
-        return ""
-    text = _BARE_NUMBER.sub("", unicodedata.normalize("NFKC", caption.text))
-    text = " ".join("".join(_neutral(character) for character in text).split())
+    return "" if caption is None else neutralized(_BARE_NUMBER.sub("", caption.text[:_READ]))
+
+
+def neutralized(text: str) -> str:
+    """Any text as harmless data, cut at :data:`CAPTION_CHARACTERS`."""
+    text = " ".join("".join(_neutral(c) for c in unicodedata.normalize("NFKC", text[:_READ])).split())
     if len(text) <= CAPTION_CHARACTERS:
         return text
     return text[: CAPTION_CHARACTERS + 1].rpartition(" ")[0] or text[:CAPTION_CHARACTERS]
