@@ -160,11 +160,19 @@ def text_value(feature: Feature, most: int | None = None) -> str | None:
     return str(parsed.int64_list.value[0]) if parsed.int64_list.value else None
 
 
-def bytes_feature(name: str, data: bytes) -> Feature:
-    """A feature that holds one byte string."""
+def bytes_feature(name: str, *data: bytes) -> Feature:
+    """A feature that holds byte strings."""
     feature = _messages()["Feature"]()
-    feature.bytes_list.value.append(data)
+    feature.bytes_list.value.extend(data)
     return Feature(name=name, value=feature.SerializeToString())
+
+
+def bytes_feature_list(name: str, data: Iterable[bytes]) -> Feature:
+    """A feature list of one byte string a step."""
+    steps = _messages()["FeatureList"]()
+    for value in data:
+        steps.feature.add().bytes_list.value.append(value)
+    return Feature(name=name, value=steps.SerializeToString())
 
 
 def example_bytes(features: Sequence[Feature]) -> bytes:
@@ -174,23 +182,32 @@ def example_bytes(features: Sequence[Feature]) -> bytes:
     return record.SerializeToString()
 
 
-def change_example(data: bytes, replaced: Sequence[Feature], *, removed: str | None = None) -> bytes:
+def change_example(
+    data: bytes, replaced: Sequence[Feature], *, lists: Sequence[Feature] = (), removed: str | None = None
+) -> bytes:
     """A record with features replaced by those of the same name, and one taken away; all else as it was.
 
     Args:
         data: of an Example or SequenceExample that :func:`parse_example` takes.
         replaced: for features of the same name.
+        lists: for feature lists of the same name.
         removed: name of a feature.
     """
     record = _parse("Record", data, "the record cannot be parsed")
-    values = {feature.name.encode(): feature.value for feature in replaced}
-    entries = record.features.entry
-    for index in reversed(range(len(entries))):
-        if entries[index].key in values:
-            entries[index].value = values[entries[index].key]
-        if removed is not None and entries[index].key == removed.encode():
-            del entries[index]
+    for entries, changed in ((record.features.entry, replaced), (record.feature_lists.entry, lists)):
+        values = {feature.name.encode(): feature.value for feature in changed}
+        for entry in entries if values else ():
+            if entry.key in values:
+                entry.value = values[entry.key]
+    if removed is not None:
+        _remove(record.features.entry, removed.encode())
     return record.SerializeToString()
+
+
+def _remove(entries: Any, key: bytes) -> None:
+    for index in reversed(range(len(entries))):
+        if entries[index].key == key:
+            del entries[index]
 
 
 def _check_count(data: bytes, most: int | None, what: str, *, depth: int) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Never
 
-from avagent.core.clip import RECORD_SUFFIX, Clip, ClipRef, Member, content_hash
+from avagent.core.clip import AUDIO_SUFFIXES, RECORD_SUFFIX, VIDEO_SUFFIXES, Clip, ClipRef, Member, content_hash
 from avagent.core.errors import ClipError, FailureReason, ParameterError, ShardError
 from avagent.io import storage
 from avagent.io.samples import (
@@ -49,8 +49,8 @@ class FieldMapping:
     """
 
     key: tuple[str, ...] = ("example/id", "clip/media_id", "video_id", "clip/data_path", "key", "__key__")
-    media: tuple[str, ...] = ("clip/encoded_media_bytes", "video/encoded", "video", "mp4")
-    audio: tuple[str, ...] = ("audio/encoded", "audio", "wav", "flac")
+    media: tuple[str, ...] = ("clip/encoded_media_bytes", "video/encoded", "video", *VIDEO_SUFFIXES)
+    audio: tuple[str, ...] = ("audio/encoded", "audio", *AUDIO_SUFFIXES)
     frames: tuple[str, ...] = ("image/encoded",)
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ COMMANDS = {
     "refine": ("avagent.pipelines.refine:refine", "Repair the sound of every clip where that helps."),
     "apply": ("avagent.pipelines.apply:apply", "Write the shards of an earlier `refine --decide-only`."),
     "ingest": ("avagent.pipelines.ingest:ingest", "Make shards of recordings, or of an AudioSet or VGGSound list."),
+    "convert": ("avagent.pipelines.convert:convert", "Write WebDataset shards as TFRecord, or back."),
     "inspect": ("avagent.pipelines.inspect:inspect", "Show what is in a shard."),
     "plan-data": ("avagent.pipelines.plan_data:plan_data", "Make training pairs for a planner from clean shards."),
     "doctor": ("avagent.pipelines.doctor:doctor", "Check this machine for a recipe, and say what to install."),
