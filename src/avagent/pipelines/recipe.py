@@ -15,7 +15,16 @@ from types import NoneType
 from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from avagent.core.actions import ACTION_SETS, ACTIONS
 from avagent.core.decide import Acceptance, Policy
@@ -29,11 +38,8 @@ from avagent.io.tfrecord import DEFAULT_FIELDS, FieldMapping
 _NOT_YAML = (yaml.YAMLError, ValueError, OverflowError, RecursionError)
 """What the parser raises, and what the values that it makes (dates, numbers) raise."""
 _SHOWN_FAULTS = 8
-_shown = reprlib.Repr(maxstring=99, maxother=99)
 
 _SHARDS, _MEDIA = ShardLimits(), MediaLimits()
-
-Scalar = str | int | float | bool | None
 
 
 class _Section(BaseModel):
@@ -44,7 +50,7 @@ class ModelSection(_Section):
     """One port's implementation: its registered name and its options."""
 
     name: str
-    options: Mapping[str, Scalar] = Field(default_factory=dict)
+    options: Mapping[str, JsonValue] = Field(default_factory=dict)
 
 
 class ScorerSection(ModelSection):
@@ -140,6 +146,9 @@ class WorkerSection(_Section):
 
     cache_mib: int = Field(default=256, ge=16, description="media held in memory, per process")
     max_batch: int = Field(default=1, ge=1, description="clips per model batch at most")
+    share_model: tuple[Literal["captioner", "planner", "scorer", "evaluation_scorer"], ...] = Field(
+        default=(), description="ports that the worker processes of a machine share; every other one loads per process"
+    )
 
 
 class Recipe(_Section):
@@ -304,9 +313,16 @@ def _explain(error: ValidationError) -> Iterable[str]:
         if item["type"] == "extra_forbidden":
             yield f"unknown key {where!r}{_hint(str(item['loc'][-1]), _keys(item['loc'][:-1]))}"
         else:
-            yield f"{where}: {item['msg'].removeprefix('Value error, ')} (got {_shown.repr(item['input'])})"
+            yield f"{where}: {item['msg'].removeprefix('Value error, ')} (got {_shown(item['input'])})"
     if len(faults) > _SHOWN_FAULTS:
         yield f"and {len(faults) - _SHOWN_FAULTS} more"
+
+
+def _shown(value: Any) -> str:
+    """A value, shortened: aliases make a small file into an endless one."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother = 2, 99, 99
+    return short.repr(value)
 
 
 def _keys(path: Sequence[int | str]) -> Iterable[str]:
