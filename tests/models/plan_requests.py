@@ -1,0 +1,66 @@
+"""Requests to planners, with the facts of typical clips."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from avagent.core.actions import EXTENDED_ACTIONS
+from avagent.core.captions import Caption, Captions
+from avagent.core.decide import Policy, record_round
+from avagent.core.facts import Estimate, Facts, NoiseColour
+from avagent.core.history import Base, History
+from avagent.core.plan import Plan
+from avagent.core.ports import PlanRequest
+from avagent.core.scores import Scores
+
+CLEAN = Facts(
+    duration=6.0,
+    rate=16_000,
+    channels=1,
+    loudness=-23.0,
+    true_peak=-6.0,
+    snr=Estimate(45.0, 1.0),
+    duration_mismatch=0.0,
+)
+NOISY = replace(CLEAN, snr=Estimate(5.0, 1.0), noise_colour=NoiseColour.WHITE)
+LATE = replace(CLEAN, lag=Estimate(240.0, 0.9))
+BROKEN = replace(
+    NOISY,
+    lag=Estimate(-243.0, 0.3),
+    gap_count=3,
+    gap_seconds=0.2,
+    longest_gap=0.1,
+    loudness=-40.0,
+    true_peak=-25.0,
+    duration_mismatch=0.24,
+)
+"""Every coordination action but a transposition has its measure."""
+
+CAPTIONS = Captions(
+    audio=Caption("Siren (0.98), vehicle (0.81) and alarm (0.55) are heard."), video=Caption("A car is seen.")
+)
+BAD = Scores(alignment=0.4, synchronization=0.4)
+WORSE = Scores(alignment=0.3, synchronization=0.4)
+BETTER = Scores(alignment=0.6, synchronization=0.5)
+
+
+def asked(facts: Facts | None, **changes: object) -> PlanRequest:
+    request = PlanRequest(
+        key="clip",
+        captions=CAPTIONS,
+        facts=facts,
+        history=History(original=BAD),
+        base=Base.ORIGINAL,
+        allowed=EXTENDED_ACTIONS,
+    )
+    return replace(request, **changes)
+
+
+def with_caption(request: PlanRequest, text: str) -> PlanRequest:
+    return replace(request, captions=Captions(audio=Caption(text), video=request.captions.video))
+
+
+def after(request: PlanRequest, plan: Plan, scores: Scores, base: Base = Base.ORIGINAL) -> PlanRequest:
+    """The request of the next round, on the base that the loop would choose."""
+    history = record_round(request.history, base, plan, scores, Policy())
+    return replace(request, history=history, base=Base.CURRENT if history.rounds[-1].accepted else Base.ORIGINAL)
