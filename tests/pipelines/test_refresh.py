@@ -91,10 +91,10 @@ def test_whatever_changed_the_output_is_that_of_a_run_afresh(recipe: Path, tmp_p
         output = refine(recipe, source, tmp_path / "night", "--previous", previous)
     afresh = refine(recipe, source, tmp_path / "afresh")
     assert same_as_afresh(output) == same_as_afresh(afresh)
-    before = {(name, *clip) for name, clips in FIRST_NIGHT.items() for clip in clips}
-    now = [(name, *clip) for name, clips in night.items() for clip in clips]
+    before = {clip for clips in FIRST_NIGHT.values() for clip in clips}
+    now = [clip for clips in night.values() for clip in clips]
     assert len(pq.read_table(output / "_manifest" / "clips.parquet")) == len(now)
-    unknown = {clip[1] for clip in now if clip not in before}
+    unknown = {clip[0] for clip in now if clip not in before}
     assert {key for port, key in questions if port == "captioner"} <= unknown
     tally = Counter(change for _, change in changes(output))
     assert {f"clips_{change}": count for change, count in tally.items()}.items() <= refresh(output).items()

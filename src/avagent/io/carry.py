@@ -14,7 +14,7 @@ from avagent.io import storage
 from avagent.io.changes import ShardChanges, write_changes
 from avagent.io.manifest import decisions_url
 from avagent.io.previous import Earlier
-from avagent.io.records import read_decisions, write_decisions
+from avagent.io.records import write_decisions
 from avagent.io.repairs import repairs_url
 from avagent.io.reports import read_report, write_report
 from avagent.io.rewrite import ERRORS_FOLDER, ShardReport
@@ -52,6 +52,8 @@ def carry_over(shard: str, earlier: Earlier, output: str, *, decisions_only: boo
 
 def _sound_report(shard: str, earlier: Earlier) -> tuple[ShardReport, bytes] | None:
     """The earlier report, put right for this input, and its decisions; None: they do not agree with what is there."""
+    if earlier.shard is None:
+        return None
     try:
         report = read_report(earlier.output, earlier.shard)
         text = storage.read_bytes(decisions_url(earlier.output, earlier.shard))
@@ -104,8 +106,7 @@ def _write_decisions(shard: str, earlier: Earlier, output: str, text: bytes) -> 
     if first is None or first["ref"]["shard"] == shard:
         storage.write_bytes(target, text)
         return
-    decisions = read_decisions(decisions_url(earlier.output, earlier.shard))
-    write_decisions(target, (replace(d, ref=replace(d.ref, shard=shard)) for d in decisions))
+    write_decisions(target, (replace(d, ref=replace(d.ref, shard=shard)) for d in earlier.decisions()))
 
 
 def _size(url: str) -> int | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -37,22 +37,24 @@ class ClipChange:
         key: of the clip.
         change: what became of it.
         before, after: content hash in the previous run and in this one; None: not there, or never readable.
+        moved_from: the shard of the previous run that had it, if it was not the one compared with.
     """
 
     key: str
     change: Change
     before: str | None
     after: str | None
+    moved_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardChanges:
-    """What changed in a shard; the rest of its clips have their recorded decisions.
+    """What changed in a shard; the rest of its clips are the same, with their recorded decisions.
 
     Attributes:
         previous: name of the shard of the previous run that it was compared with; None: there was none.
         carried: whether it was taken over whole, without being read.
-        reused: clips with their recorded decision.
+        reused: clips with their recorded decision, less those that came from other shards.
         captions_reused, scores_reused: clips decided again with the captions, the scores of their originals, known.
         clips: the others, in the order of the shard; deleted ones last.
     """
@@ -66,7 +68,18 @@ class ShardChanges:
 
     def count(self, change: Change) -> int:
         """Clips of which this became."""
-        return self.reused if change is Change.REUSED else sum(clip.change is change for clip in self.clips)
+        return self.reused * (change is Change.REUSED) + sum(clip.change is change for clip in self.clips)
+
+    def without(self, moved: Container[tuple[str | None, str, str | None]]) -> ShardChanges:
+        """Less the deleted clips that are in other shards now: (shard before, key, content hash)."""
+        kept = (
+            c for c in self.clips if c.change is not Change.DELETED or (self.previous, c.key, c.before) not in moved
+        )
+        return replace(self, clips=tuple(kept))
+
+    def moved(self) -> Iterator[tuple[str, str, str | None]]:
+        """Clips that came from other shards: (shard before, key, content hash)."""
+        return ((c.moved_from, c.key, c.before) for c in self.clips if c.moved_from is not None)
 
 
 _CHANGES: TypeAdapter[tuple[ShardChanges]] = TypeAdapter(tuple[ShardChanges], config=ConfigDict(extra="forbid"))
@@ -92,6 +105,11 @@ class EarlierClips:
         turn = self._turns[ref.key]
         self._turns[ref.key] += 1
         return self._left.pop((ref.key, turn), None)
+
+    def put_back(self, decision: ClipDecision) -> None:
+        """What was matched last was another clip after all: no clip answers for this decision."""
+        key = decision.ref.key
+        self._left[key, self._turns[key] - 1] = decision
 
     def left(self) -> list[ClipDecision]:
         """Those that no clip was asked for."""
@@ -142,7 +160,7 @@ def read_changes(output: str, shard: str) -> ShardChanges | None:
         raise ParameterError(f"{url} does not tell the changes of a shard: {error}") from error
 
 
-def compare(previous: str, before: Iterable[ClipDecision], after: Iterable[ClipDecision]) -> ShardChanges:
+def compare(previous: str | None, before: Iterable[ClipDecision], after: Iterable[ClipDecision]) -> ShardChanges:
     """Changes of a shard that was decided on without the previous run at hand: no decision was reused."""
     earlier = EarlierClips(before)
     clips = [clip_change(decision.ref, earlier.match(decision.ref)) for decision in after]
@@ -188,6 +206,6 @@ def _row(shard: str, previous: str | None, clip: ClipChange) -> dict[str, str | 
         "shard": shard,
         "change": str(clip.change),
         "content_sha256": clip.after,
-        "previous_shard": None if clip.change is Change.NEW else previous,
+        "previous_shard": None if clip.change is Change.NEW else clip.moved_from or previous,
         "previous_sha256": clip.before,
     }

@@ -37,13 +37,13 @@ class Earlier:
 
     Attributes:
         output: folder of the previous run.
-        shard: name of its shard.
+        shard: name of its shard; None: it has none that answers for this one, but may know the clips from others.
         holds: what of it still holds.
         same_input: whether its input was the same file, unchanged.
     """
 
     output: str
-    shard: str
+    shard: str | None
     holds: frozenset[Part]
     same_input: bool = False
 
@@ -54,6 +54,8 @@ class Earlier:
 
     def decisions(self) -> Iterator[ClipDecision]:
         """The shard's decisions, in order; none if there are no readable ones. Raises OSError."""
+        if self.shard is None:
+            return
         url = decisions_url(self.output, self.shard)
         try:
             yield from list(read_decisions(url))
@@ -90,9 +92,8 @@ class PreviousRun:
         for url, version in inputs:
             name = storage.basename(url)
             shard = name if name in self.inputs else by_version.get(version) if version is not None else None
-            if shard is not None:
-                same = shard == name and self.limit is None and self._same_input(name, url, version)
-                found[url] = Earlier(output=self.output, shard=shard, holds=holds, same_input=same)
+            same = shard == name and self.limit is None and self._same_input(name, url, version)
+            found[url] = Earlier(output=self.output, shard=shard, holds=holds, same_input=same)
         return found
 
     def _same_input(self, name: str, url: str, version: str | None) -> bool:

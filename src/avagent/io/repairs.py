@@ -6,7 +6,7 @@ bytes, its actions, and how sound is written: the first two are checked here for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -82,15 +82,12 @@ class EarlierShard:
     has the hash that was recorded; all others are repaired.
 
     Args:
-        url: of the earlier refined shard.
-        repairs: its repaired clips.
         options: how shards are read.
     """
 
-    def __init__(self, url: str, repairs: Iterable[Repair], options: ShardOptions = DEFAULT_OPTIONS) -> None:
-        self._url = url
+    def __init__(self, options: ShardOptions = DEFAULT_OPTIONS) -> None:
         self._options = options
-        self._known: Mapping[tuple[str, str], Repair] = {(r.key, r.source_sha256): r for r in repairs}
+        self._known: dict[tuple[str, str], tuple[str, Repair]] = {}
 
     @classmethod
     def of(cls, output: str, shard: str, options: ShardOptions = DEFAULT_OPTIONS) -> EarlierShard:
@@ -102,17 +99,24 @@ class EarlierShard:
             OSError: storage failed.
             ParameterError: the list of repairs is not one.
         """
+        earlier = cls(options)
+        earlier.add(output, shard)
+        return earlier
+
+    def add(self, output: str, shard: str) -> None:
+        """One more shard to take clips from; of a clip that is in several, the first one's is taken. Raises as `of`."""
         name = storage.basename(shard)
-        return cls(storage.join(output, name), read_repairs(output, name), options)
+        for repair in read_repairs(output, name):
+            self._known.setdefault((repair.key, repair.source_sha256), (storage.join(output, name), repair))
 
     def members(self, ref: ClipRef, actions: tuple[Action, ...]) -> tuple[Member, ...] | None:
         """The members that the actions changed, as they were written; None: repair the clip (again)."""
-        known = self._known.get((ref.key, ref.content_sha256))
+        url, known = self._known.get((ref.key, ref.content_sha256), ("", None))
         if known is None or known.actions != actions:
             return None
         place = ClipRef(
             key=known.key,
-            shard=self._url,
+            shard=url,
             offset=known.offset,
             length=known.length,
             content_sha256=known.content_sha256,

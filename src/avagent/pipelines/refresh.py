@@ -97,10 +97,8 @@ def with_earlier(
     offers = previous.offers(((s.url, s.version) for s in inputs), stage_fingerprints(session.wired))
     found: list[ShardTask] = []
     for task in tasks:
-        earlier = offers.get(task.url)
-        if earlier is not None and task.clips is not None:
-            earlier = replace(earlier, same_input=False)
-        found.append(replace(task, earlier=earlier, compared=True))
+        earlier = offers[task.url]
+        found.append(replace(task, earlier=earlier if task.clips is None else replace(earlier, same_input=False)))
     return found
 
 
@@ -126,17 +124,16 @@ def report_changes(session: Session, tasks: Sequence[ShardTask], previous: Previ
         OSError: storage failed.
     """
     counts = RefreshCounts()
-    used = {task.earlier.shard for task in tasks if task.earlier is not None}
+    # Read twice: after a change of the recipe, all clips of all shards would be held at once.
+    moved = {clip for task in tasks for clip in _changes(session.output, task).moved()}
     with open_table(manifest_url(session.output, CHANGES_FILE), CHANGES_COLUMNS) as table:
         for task in tasks:
-            changes = _changes(session.output, task)
+            changes = _changes(session.output, task).without(moved)
             counts.add(changes)
             for row in change_rows(storage.basename(task.url), changes, _clips(session.output, task.url)):
                 table.add(row)
-        # With a limit, what is not read is not gone.
-        gone = () if any(task.clips is not None for task in tasks) else sorted(set(previous.inputs) - used)
-        for shard in gone:
-            changes = ShardChanges(previous=shard, clips=tuple(map(deleted, _earlier(previous, shard).decisions())))
+        for shard in _gone(tasks, previous):
+            changes = _all_deleted(previous, shard).without(moved)
             counts.add(changes)
             for row in change_rows(shard, changes, ()):
                 table.add(row)
@@ -145,8 +142,16 @@ def report_changes(session: Session, tasks: Sequence[ShardTask], previous: Previ
     return {"previous": previous.output, **record}
 
 
-def _earlier(previous: PreviousRun, shard: str) -> Earlier:
-    return Earlier(output=previous.output, shard=shard, holds=frozenset())
+def _gone(tasks: Sequence[ShardTask], previous: PreviousRun) -> list[str]:
+    """Shards of the previous run that none of this one answers for; with a limit, what is not read is not gone."""
+    if any(task.clips is not None for task in tasks):
+        return []
+    return sorted(set(previous.inputs) - {task.earlier.shard for task in tasks if task.earlier is not None})
+
+
+def _all_deleted(previous: PreviousRun, shard: str) -> ShardChanges:
+    earlier = Earlier(output=previous.output, shard=shard, holds=frozenset())
+    return ShardChanges(previous=shard, clips=tuple(map(deleted, earlier.decisions())))
 
 
 def _changes(output: str, task: ShardTask) -> ShardChanges:
@@ -156,7 +161,7 @@ def _changes(output: str, task: ShardTask) -> ShardChanges:
         return found
     after = read_decisions(decisions_url(output, task.url))
     if task.earlier is None:
-        return replace(compare("", (), after), previous=None)
+        return compare(None, (), after)
     return compare(task.earlier.shard, task.earlier.decisions(), after)
 
 

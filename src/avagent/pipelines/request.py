@@ -57,10 +57,10 @@ def stage_fingerprints(wired: Wired) -> dict[str, str]:
     Sections of the recipe that belong to no part below are taken to matter to how clips are read, and so to all.
     """
     recipe = wired.recipe.model_dump(mode="json", exclude={"worker", "max_failure_ratio"})
-    own = {"name", "captioner", "planner", "scorer", "actions", "policy", "output"}
+    own = {"name", "captioner", "planner", "scorer", "evaluation_scorer", "actions", "policy", "output"}
     reading = {"version": __version__, "recipe": {name: part for name, part in recipe.items() if name not in own}}
     captioners = {name: text for name, text in wired.models.items() if "caption" in name}
-    scorers = {name: text for name, text in wired.models.items() if "scor" in name}
+    scorers = {name: text for name, text in wired.models.items() if name.startswith("scorer")}
     loop = {"policy": asdict(wired.loop.policy), "allowed": sorted(wired.loop.allowed)}
     depends = {
         Part.CAPTIONS: [reading, captioners],

@@ -16,6 +16,7 @@ from apache_beam.pvalue import PCollection
 from avagent.core.actions import Action
 from avagent.core.clip import Clip, ClipRef, Member
 from avagent.core.errors import ParameterError
+from avagent.io.changes import read_changes
 from avagent.io.decoder_process import process_decoder
 from avagent.io.manifest import decisions_url
 from avagent.io.previous import Earlier, Part
@@ -66,7 +67,7 @@ def apply_decisions(shard: str, target: ApplyTarget, earlier: Earlier | None = N
         provenance=target.provenance,
         limits=target.shards.limits,
         fields=target.shards.fields,
-        earlier=_repaired(earlier, target),
+        earlier=_repaired(shard, earlier, target),
     )
     report = rewrite_shard(shard, decisions, options)
     if report.late_failures:
@@ -75,13 +76,20 @@ def apply_decisions(shard: str, target: ApplyTarget, earlier: Earlier | None = N
     return report
 
 
-def _repaired(earlier: Earlier | None, target: ApplyTarget) -> EarlierShard | None:
+def _repaired(shard: str, earlier: Earlier | None, target: ApplyTarget) -> EarlierShard | None:
+    """The shards of the previous run that the clips of this one were in."""
     if earlier is None or Part.REPAIRS not in earlier.holds:
         return None
+    found = EarlierShard(target.shards)
     try:
-        return EarlierShard.of(earlier.output, earlier.shard, target.shards)
+        changes = read_changes(target.output, shard)
+        moved = {name for name, _, _ in changes.moved()} if changes is not None else set[str]()
+        for name in (earlier.shard, *sorted(moved)):
+            if name is not None:
+                found.add(earlier.output, name)
     except ParameterError:
         return None
+    return found
 
 
 def repaired_members(
