@@ -13,6 +13,7 @@ from shard_tools import tar_bytes
 from storage_servers import gcs_client, gcs_server, s3_client, s3_server
 from test_commit import refine
 
+from avagent.core.errors import UsageError
 from avagent.io import atomic, storage
 from avagent.io.commit import claim_output, finalize, is_complete
 from avagent.io.samples import LoadedClip
@@ -113,6 +114,13 @@ def test_shards_are_listed_and_read_by_range(root):
     shards = [storage.join(root, name) for name in ("a.tar", "b.tar")]
     assert list_shards(root) == list_shards(storage.join(root, "*.tar")) == shards
     assert len(list_shards(storage.join(root, "**/*.tar"))) == 3
+    listed = storage.join(root, "night.txt")
+    storage.write_bytes(listed, f"# tonight\nb.tar\n{shards[0]}\ndeep/*.tar\n".encode())
+    assert list_shards(listed) == list_shards(f"@{listed}") == [*shards, storage.join(root, "deep", "c.tar")]
+    assert list_shards(storage.join(root, "{a,b}.tar")) == shards
+    assert list_shards(shards[0]) == shards[:1]
+    with pytest.raises(UsageError, match="does not exist"):
+        list_shards(storage.join(root, "absent"))
     items = list(read_shard(shards[0]))
     assert [(type(i), i.ref.key) for i in items] == [(LoadedClip, "x"), (LoadedClip, "y")]
     assert [read_clip(i.ref) for i in items] == [i.clip for i in items]

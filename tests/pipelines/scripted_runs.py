@@ -1,0 +1,110 @@
+"""Whole runs with ports that answer by script: the reading, deciding, writing and commit are the real ones."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import wave
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PORTS = ROOT / "tests" / "transforms"
+RECIPE = """
+name: scripted
+captioner: {name: scripted}
+planner: {name: scripted}
+scorer: {name: scripted}
+max_failure_ratio: 1
+"""
+KEYS = ("threshold", "fixable", "second", "hopeless", "silent", "broken")
+"""What becomes of clips with such keys: see `scripted_ports`."""
+
+sys.path.insert(0, str(PORTS))
+sys.path.insert(0, str(ROOT / "tests" / "io"))
+
+from tfrecord_tools import example, records  # noqa: E402
+
+
+@contextmanager
+def scripted_ports() -> Iterator[None]:
+    """Recipes may name the ports `scripted`."""
+    from avagent.models import registry  # noqa: PLC0415
+
+    with pytest.MonkeyPatch.context() as patch:
+        for known, port in (("CAPTIONERS", "Captioner"), ("PLANNERS", "Planner"), ("SCORERS", "Scorer")):
+            patch.setattr(registry, known, {"scripted": f"scripted_ports:Scripted{port}"})
+        yield
+
+
+def write_recipe(folder: Path) -> Path:
+    path = folder / "scripted.yaml"
+    path.write_text(RECIPE, encoding="utf-8")
+    return path
+
+
+def wav(number: int, seconds: float = 0.3, rate: int = 16_000) -> bytes:
+    """Noise and a tone, 16-bit, another for each number."""
+    rng = np.random.default_rng(number)
+    t = np.arange(round(seconds * rate)) / rate
+    samples = 3000 * np.sin(2 * np.pi * (300 + number) * t) + 200 * rng.standard_normal(len(t))
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.astype("<i2").tobytes())
+    return buffer.getvalue()
+
+
+def write_corpus(folder: Path, *, tars: int, records_files: int = 0, clips: int = 6, seconds: float = 0.3) -> list[str]:
+    """Shards of clips of every sort, the last clip of each without media; gives the keys."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found: list[str] = []
+    for shard in range(tars + records_files):
+        samples = [
+            (f"{KEYS[clip % len(KEYS)]}-{shard}-{clip}", wav(100 * shard + clip, seconds)) for clip in range(clips)
+        ]
+        found += [key for key, _ in samples] + [f"corrupt-{shard}"]
+        samples.append((f"corrupt-{shard}", b"no media"))
+        if shard < tars:
+            _write_tar(folder / f"part-{shard:06d}.tar", samples)
+        else:
+            data = records([example({"example/id": key.encode(), "wav": media}) for key, media in samples])
+            (folder / f"part-{shard:06d}.tfrecord").write_bytes(data)
+    return found
+
+
+def _write_tar(path: Path, samples: Sequence[tuple[str, bytes]]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for key, data in samples:
+            for suffix, content in (("wav", data), ("txt", key.encode())):
+                info = tarfile.TarInfo(f"{key}.{suffix}")
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+
+
+def start(*arguments: object) -> subprocess.Popen[bytes]:
+    """The command `avagent`, with the scripted ports known, as the leader of a process group of its own."""
+    path = os.pathsep.join(filter(None, [str(PORTS), str(ROOT / "tests" / "io"), os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, str(Path(__file__)), *(str(a) for a in arguments)],
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+if __name__ == "__main__":
+    from avagent.pipelines.cli import main
+
+    with scripted_ports():
+        sys.exit(main())
