@@ -29,6 +29,7 @@ from avagent.io.samples import (
     split_member,
     unreadable,
 )
+from avagent.io.storage import ByteSource
 from avagent.io.tar_reader import DEFAULT_LIMITS, Defect, Entry, ShardLimits, limit_defect, read_entries
 
 _UNCOPYABLE = (
@@ -170,16 +171,23 @@ def iter_samples(shard: str, limits: ShardLimits = DEFAULT_LIMITS) -> Iterator[S
         OSError: the shard cannot be opened or read; what cannot be *parsed* is a :class:`BadSample`.
     """
     total = storage.size(shard)
+    with storage.open_read(shard) as source:
+        yield from samples_in(source, total, shard, limits)
+
+
+def samples_in(
+    source: ByteSource, total: int, shard: str, limits: ShardLimits = DEFAULT_LIMITS
+) -> Iterator[Sample | BadSample | Loose]:
+    """As :func:`iter_samples`, of `total` bytes from `source`; `shard` is for messages."""
     grouper = _Grouper(shard, limits)
     at = 0
-    with storage.open_read(shard) as source:
-        try:
-            for entry in read_entries(source, total, limits):
-                at = entry.offset + entry.length
-                yield from grouper.add(entry)
-        except ShardError as error:
-            yield grouper.broken(_explained(error, shard), at, total)
-            return
+    try:
+        for entry in read_entries(source, total, limits):
+            at = entry.offset + entry.length
+            yield from grouper.add(entry)
+    except ShardError as error:
+        yield grouper.broken(_explained(error, shard), at, total)
+        return
     if total == 0:
         empty = ShardError("the file is empty, not a tar archive", reason=FailureReason.UNREADABLE_SHARD)
         yield grouper.broken(empty, 0, 0)
