@@ -95,16 +95,19 @@ def _apply_limits(container: InputContainer, limits: MediaLimits, *, look_ahead:
             f"the member declares {len(container.streams)} streams, the limit is {limits.streams}", "streams"
         )
     durations = [seconds(stream.duration, stream.time_base) or 0.0 for stream in container.streams]
-    longest = max([(container.duration or 0) / 1e6, *durations])
-    if longest > limits.media_seconds:
-        raise over_limit(
-            f"the member declares {longest:.0f} s, the limit is {limits.media_seconds:.0f} s", "media_seconds"
-        )
+    _limit_duration(max([(container.duration or 0) / 1e6, *durations]), limits)
     for video in container.streams.video:
         unknown_may_be = look_ahead and not _is_image(container) and not _is_cover(video)
         _limit_picture(video, limits, unknown_is_too_large=unknown_may_be)
     for audio in container.streams.audio:
         _limit_sound(audio, limits)
+
+
+def _limit_duration(longest: float, limits: MediaLimits) -> None:
+    if longest > limits.media_seconds:
+        raise over_limit(
+            f"the member declares {longest:.0f} s, the limit is {limits.media_seconds:.0f} s", "media_seconds"
+        )
 
 
 def _limit_picture(stream: VideoStream, limits: MediaLimits, *, unknown_is_too_large: bool) -> None:
@@ -219,6 +222,7 @@ def probe(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> StreamInfo:
         audio, video = audio_stream(container), video_stream(container)
         rate = None if video is None else video.average_rate
         durations = _durations(container, [s for s in (audio, video) if s is not None])
+        _limit_duration(max(durations.values(), default=0.0), limits)
         return StreamInfo(
             has_audio=audio is not None,
             has_video=video is not None,
