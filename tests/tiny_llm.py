@@ -31,21 +31,24 @@ def tiny_tokenizer(*, chat: bool = True) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def save_tiny_llm(folder: Path, *, seed: int = 0, chat: bool = True, **options: object) -> Path:
-    """The folder, filled by `save_pretrained`; `options` go to the network's."""
+def save_tiny_llm(folder: Path, *, seed: int = 0, chat: bool = True, **sizes: int) -> Path:
+    """The folder, filled by `save_pretrained`."""
     tokenizer = tiny_tokenizer(chat=chat)
     torch.manual_seed(seed)
+    default = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
         initializer_range=0.3,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
+        **{**default, **sizes},
     )
-    LlamaForCausalLM(config).save_pretrained(folder, **options)
+    LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

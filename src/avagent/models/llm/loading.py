@@ -1,24 +1,21 @@
 """A causal LLM with its tokenizer: from a folder, the hub cache, or a GGUF file; with a LoRA adapter if asked.
 
 Folders and hub ids go through `models/hf/loading.py`. A GGUF file (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md)
-may lie in a folder or in an installed distribution, which is found by its metadata and never imported; transformers
-turns its quantized weights back into floats.
+may lie in a folder or in an installed distribution, which is found by its metadata and never imported.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from avagent.core.errors import MissingModelError, RecipeError
 from avagent.models.hf.checkpoint import ADAPTER, read_checkpoint
 from avagent.models.hf.loading import ModelSource, load_model, load_processor, require, torch_device
+from avagent.models.llm.gguf import check_gguf, converted, gguf_sha256
 
-_GGUF_MAGIC = b"GGUF"
 _LOADING_ERRORS = (OSError, ValueError, RuntimeError, IndexError, KeyError, TypeError, ImportError, NotImplementedError)
 
 
@@ -84,9 +81,11 @@ class LanguageModelSource:
             quantization=self.quantization,
         )
 
-    def base(self) -> ModelSource:
-        """The weights without the adapter. Raises MissingModelError where the package is absent."""
-        return self._source(str(self.gguf().parent) if self.package is not None else str(self.model))
+    def _readable(self) -> ModelSource:
+        """The weights without the adapter, as safetensors."""
+        if not self.uses_gguf:
+            return self._source(str(self.model))
+        return self._source(str(converted(self.gguf(), "float32" if self.dtype == "auto" else self.dtype)))
 
     def gguf(self) -> Path:
         """The GGUF file.
@@ -95,11 +94,7 @@ class LanguageModelSource:
             MissingModelError: it, or the package, is absent, or it is no GGUF file.
         """
         path = packaged_gguf(self.package) if self.package is not None else self._folder_gguf()
-        if not path.is_file():
-            raise MissingModelError(f"there is no GGUF file {path}: put it there or change the recipe")
-        with path.open("rb") as file:
-            if file.read(4) != _GGUF_MAGIC:
-                raise MissingModelError(f"{path} is no GGUF file: fetch it again")
+        check_gguf(path)
         return path
 
     def _folder_gguf(self) -> Path:
@@ -115,7 +110,7 @@ class LanguageModelSource:
         if self.uses_gguf:
             self.gguf()
         else:
-            self.base().check(architecture="ForCausalLM")
+            self._readable().check(architecture="ForCausalLM")
         if self.adapter is not None:
             read_checkpoint(Path(self.adapter).expanduser(), ADAPTER)
 
@@ -124,9 +119,9 @@ class LanguageModelSource:
         self.check()
         if self.uses_gguf:
             path = self.gguf()
-            identity = f"{path.name}@{_sha256(path, path.stat().st_mtime_ns)[:16]},{self.dtype}"
+            identity = f"{path.name}@{gguf_sha256(path)[:16]},{self.dtype}"
         else:
-            identity = self.base().fingerprint()
+            identity = self._readable().fingerprint()
         if self.adapter is None:
             return identity
         return f"{identity}+adapter@{read_checkpoint(Path(self.adapter).expanduser(), ADAPTER).digest()}"
@@ -139,13 +134,10 @@ class LanguageModelSource:
             MissingModelError: a library, the weights or the device are absent.
         """
         self.check()
-        base = self.base()
         device = torch_device(self.device)
-        if self.uses_gguf:
-            network, tokenizer = _load_gguf(self.gguf(), "float32" if self.dtype == "auto" else self.dtype, device)
-        else:
-            network = load_model(base, "AutoModelForCausalLM")
-            tokenizer = load_processor(base, "AutoTokenizer")
+        base = self._readable()
+        network = load_model(base, "AutoModelForCausalLM")
+        tokenizer = load_processor(base, "AutoTokenizer")
         if self.adapter is not None:
             network = attach_adapter(network, Path(self.adapter).expanduser(), merge=self.quantization == "none")
         return LanguageModel(network.eval(), tokenizer, device)
@@ -168,18 +160,6 @@ def packaged_gguf(package: str) -> Path:
     if len(found) != 1:
         raise MissingModelError(f"the package {package} carries {len(found)} GGUF files, needed is one")
     return Path(str(found[0].locate()))
-
-
-def _load_gguf(path: Path, dtype: str, device: str) -> tuple[Any, Any]:
-    transformers = require("transformers")
-    require("gguf")
-    options: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True, "trust_remote_code": False}
-    try:
-        network = transformers.AutoModelForCausalLM.from_pretrained(str(path.parent), dtype=dtype, **options)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(str(path.parent), **options)
-    except _LOADING_ERRORS as error:
-        raise MissingModelError(f"{path} cannot be loaded ({error}): it is damaged, or of another kind") from error
-    return network.to(device), tokenizer
 
 
 def attach_adapter(network: Any, folder: Path, *, merge: bool) -> Any:
@@ -214,9 +194,3 @@ def _tensor_names(files: tuple[Path, ...]) -> list[str]:
         with safetensors.safe_open(str(file), framework="pt") as opened:
             names += list(opened.keys())
     return names
-
-
-@lru_cache(maxsize=8)
-def _sha256(path: Path, _changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -105,7 +105,7 @@ def score_each(model: LanguageModel, prompt: Sequence[int], tree: AnswerTree) ->
         sequence = [*prompt, *(tree.tokens[node] for node in path)]
         with torch.inference_mode():
             ids = torch.tensor([sequence], device=model.device)
-            logits = model.network(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1].float()
+            logits = model.network(input_ids=ids, use_cache=False, logits_to_keep=len(path) + 1).logits[0, :-1].float()
         for row, node in zip(logits, path, strict=True):
             family = tree.siblings(node)
             chosen = row[[tree.tokens[i] for i in family]]
