@@ -7,9 +7,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from avagent.core.clip import ClipRef
 from avagent.core.errors import ParameterError
+from avagent.core.ports import ClipView
 
 ValueT = TypeVar("ValueT")
+
+
+def picture_key(view: ClipView) -> str:
+    """Content hash of the clip whose picture it is; a view with another sound names that clip as `pictures_of`."""
+    pictures: ClipRef = getattr(view, "pictures_of", view.ref)
+    return pictures.content_sha256
 
 
 class BoundedCache(Generic[ValueT]):

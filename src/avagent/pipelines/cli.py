@@ -23,8 +23,11 @@ COMMANDS = {
     "apply": ("avagent.pipelines.apply:apply", "Write the shards of an earlier `refine --decide-only`."),
     "ingest": ("avagent.pipelines.ingest:ingest", "Make shards of recordings, or of an AudioSet or VGGSound list."),
     "convert": ("avagent.pipelines.convert:convert", "Write WebDataset shards as TFRecord, or back."),
+    "replay": ("avagent.pipelines.replay:replay", "Decide on the dead letters of a run again, and merge them."),
     "inspect": ("avagent.pipelines.inspect:inspect", "Show what is in a shard."),
     "plan-data": ("avagent.pipelines.plan_data:plan_data", "Make training pairs for a planner from clean shards."),
+    "calibrate": ("avagent.pipelines.calibrate:calibrate", "Find out what a scorer's raw scores mean."),
+    "train-planner": ("avagent.pipelines.train_planner:train_planner", "LoRA-tune a planner LLM on such pairs."),
     "doctor": ("avagent.pipelines.doctor:doctor", "Check this machine for a recipe, and say what to install."),
 }
 """Name -> where the command is defined, and what it does. Loaded when used: importing Beam takes seconds."""

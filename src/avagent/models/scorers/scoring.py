@@ -14,7 +14,7 @@ from avagent.core.media import FloatArray, Frames, TimeArray, Waveform
 from avagent.core.ports import ClipView
 from avagent.core.scores import RawScores, Scores
 from avagent.dsp.motion import is_still
-from avagent.models.cache import BoundedCache
+from avagent.models.cache import BoundedCache, picture_key
 from avagent.models.hf.loading import Once
 from avagent.models.scorers.windows import WindowPlan, cosine, unit
 
@@ -202,7 +202,7 @@ class EmbeddingScorer:
                 return _none("no_audio")
             if facts.muted:
                 return _none("muted")
-            key = view.ref.content_sha256
+            key = picture_key(view)
             seen = self._seen().find(key)
             if seen is not None:
                 return _Parts(key, self._cut(sound, seen.starts), (), seen, seen.starts, seen.note)
