@@ -68,7 +68,9 @@ def contents(output: Path) -> dict[str, str]:
 def _timeless(path: Path) -> bytes:
     if path.name == "run.json":
         run_json = json.loads(path.read_text("utf-8"))
-        return json.dumps({k: v for k, v in run_json.items() if k not in ("seconds", "metrics", "beam")}).encode()
+        return json.dumps(
+            {k: v for k, v in run_json.items() if k not in ("seconds", "metrics", "throughput", "beam")}
+        ).encode()
     if path.name == "rounds.parquet":
         return str(pq.read_table(path).drop_columns("seconds").to_pylist()).encode()
     if path.suffix == ".jsonl":

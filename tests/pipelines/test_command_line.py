@@ -78,7 +78,7 @@ def test_doctor_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: p
     def missing(*_: object) -> None:
         raise MissingModelError("weights absent; run: pip install them")
 
-    monkeypatch.setattr("avagent.pipelines.doctor.build_scorer", missing)
+    monkeypatch.setattr("avagent.pipelines.wiring.build_scorer", missing)
     findings = {f.subject: f for f in examine(load_recipe("embedded"))}
     assert findings["scorer embedded"].health is Health.MISSING
     assert run("doctor") == 1

@@ -26,4 +26,7 @@ def decide_phase(session: Session, tasks: Sequence[ShardTask], inputs: Sequence[
     tally = Tally(unit="clips", total_bytes=nbytes, total=sum(limits) if limits else None)
     with phase_progress(session, "decide", tally) as path:
         loop = replace(session.wired.loop, progress=path)
-        run_phase(session, "decide", todo, DecideShards(loop, session.output))
+        try:
+            run_phase(session, "decide", todo, DecideShards(loop, session.output))
+        finally:
+            loop.clean_up()

@@ -9,8 +9,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 
 import click
 import google_crc32c
@@ -19,30 +17,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from avagent.core.errors import AVAgentError
-from avagent.models.registry import build_captioner, build_planner, build_scorer
+from avagent.models.needs import Need, model_needs
+from avagent.models.registry import build_captioner, build_planner
+from avagent.pipelines.findings import Finding, Health
+from avagent.pipelines.machine import memory_findings
 from avagent.pipelines.options import recipe_options
-from avagent.pipelines.recipe import Recipe, load_recipe
+from avagent.pipelines.recipe import ModelSection, Recipe, load_recipe
+from avagent.pipelines.wiring import calibrated_scorer
 
 _MIN_PYTHON = (3, 11)
 _SHORT_TMPDIR = 80
 _EXTRAS = {"gcs": ("gcsfs", "gs:// URLs"), "s3": ("s3fs", "s3:// URLs")}
-
-
-class Health(StrEnum):
-    """How a check ended."""
-
-    OK = "ok"
-    MISSING = "missing"
-    OPTIONAL = "optional"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One line of the report: what was looked at, how it is, and what to do."""
-
-    subject: str
-    health: Health
-    detail: str
 
 
 @click.command()
@@ -71,16 +56,35 @@ def examine(recipe: Recipe) -> Iterator[Finding]:
     for package in ("apache-beam", "av", "numpy", "scipy", "pyarrow", "fsspec"):
         yield _package(package)
     yield _checksums()
-    for part, section, build in (
-        ("captioner", recipe.captioner, build_captioner),
-        ("planner", recipe.planner, build_planner),
-        ("scorer", recipe.scorer, build_scorer),
-    ):
-        yield _port(f"{part} {section.name}", lambda b=build, s=section: b(s.name, dict(s.options)).fingerprint)
+    needs: list[Need] = []
+    for part, section, build in _ports(recipe):
+        wanted = list(model_needs(section.name, section.options))
+        needs += wanted
+        yield from (_finding(part, need) for need in wanted)
+        if all(need.met is not False for need in wanted):
+            yield _port(f"{part} {section.name}", build)
+    yield from memory_findings(needs)
     for extra, (module, use) in _EXTRAS.items():
         yield _extra(extra, module, use)
     yield _temporary_folder()
     yield _java()
+
+
+def _ports(recipe: Recipe) -> Iterator[tuple[str, ModelSection, Callable[[], str]]]:
+    """Each port's name, its section, and what builds it and tells its fingerprint."""
+    for part, section, build in (
+        ("captioner", recipe.captioner, build_captioner),
+        ("planner", recipe.planner, build_planner),
+    ):
+        yield part, section, lambda b=build, s=section: b(s.name, dict(s.options)).fingerprint
+    for part, section in (("scorer", recipe.scorer), ("evaluation_scorer", recipe.evaluation_scorer)):
+        if section is not None:
+            yield part, section, lambda p=part: calibrated_scorer(recipe, p, "SHARDS")().fingerprint
+
+
+def _finding(part: str, need: Need) -> Finding:
+    health = Health.NOTE if need.met is None else Health.OK if need.met else Health.MISSING
+    return Finding(subject=f"{part} {need.subject}", health=health, detail=need.detail)
 
 
 def _python() -> Finding:

@@ -24,6 +24,7 @@ from avagent.io.rewrite import ShardReport
 from avagent.io.shard_format import count_clips
 from avagent.pipelines.beam_options import is_local
 from avagent.pipelines.progress import Tally, show_progress
+from avagent.pipelines.throughput import stage_throughput
 from avagent.pipelines.wiring import Wired
 from avagent.transforms.read import ShardTask
 
@@ -189,4 +190,5 @@ def _evaluated(session: Session) -> bool:
 
 
 def _timings(session: Session) -> dict[str, Any]:
-    return {"seconds": session.clock.seconds, "metrics": session.clock.metrics}
+    throughput = {phase: rates for phase, found in session.clock.metrics.items() if (rates := stage_throughput(found))}
+    return {"seconds": session.clock.seconds, "metrics": session.clock.metrics, "throughput": throughput}

@@ -16,7 +16,7 @@ from avagent.io.calibrations import read_calibrations
 from avagent.io.records import Provenance
 from avagent.models.registry import build_captioner, build_planner, build_scorer
 from avagent.pipelines.recipe import Recipe, ScorerSection
-from avagent.transforms.loop import Loop, PortLoader
+from avagent.transforms.loop import Loop, PortLoader, Share
 from avagent.transforms.store import StoreConfig
 
 SCORER, EVALUATION_SCORER = "scorer", "evaluation_scorer"
@@ -62,20 +62,25 @@ def wire(recipe: Recipe, *, source: str = "SHARDS") -> Wired:
     }
     if evaluation is not None:
         models[EVALUATION_SCORER] = evaluation().fingerprint
+    share = partial(_share, recipe)
     loop = Loop(
-        captioner=PortLoader(captioner),
-        planner=PortLoader(planner),
-        scorer=PortLoader(scorer),
+        captioner=PortLoader(captioner, share("captioner")),
+        planner=PortLoader(planner, share("planner")),
+        scorer=PortLoader(scorer, share(SCORER)),
         policy=recipe.loop_policy(scoring.margins),
         allowed=recipe.allowed,
         store=StoreConfig(max_bytes=recipe.worker.cache_mib << 20, run=uuid.uuid4().hex, shards=recipe.shard_options()),
         max_batch=recipe.worker.max_batch,
-        evaluation=None if evaluation is None else PortLoader(evaluation),
+        evaluation=None if evaluation is None else PortLoader(evaluation, share(EVALUATION_SCORER)),
     )
     provenance = Provenance(
         recipe=recipe.name, fingerprint=recipe.fingerprint(models), models=models, version=__version__
     )
     return Wired(recipe=recipe, models=models, loop=loop, provenance=provenance)
+
+
+def _share(recipe: Recipe, port: str) -> Share:
+    return "machine" if port in recipe.worker.share_model else "process"
 
 
 def scorer_section(recipe: Recipe, port: str) -> ScorerSection:

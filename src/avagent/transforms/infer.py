@@ -11,15 +11,16 @@ from apache_beam.ml.inference.base import ModelHandler
 
 from avagent.core.state import ClipDecision, ClipState
 from avagent.io.media_store import MediaStore
+from avagent.transforms.hosting import HostedPort
 from avagent.transforms.loop import PortLoader, PortT
-from avagent.transforms.metrics import count_cache, stage_latency
-from avagent.transforms.store import StoreConfig, process_store
+from avagent.transforms.metrics import count_served, stage_latency
+from avagent.transforms.store import StoreConfig
 
 ItemT = TypeVar("ItemT", ClipState, ClipDecision)
 Step = Callable[[Sequence[ItemT], PortT, MediaStore], Sequence[ItemT]]
 
 
-class PortHandler(ModelHandler[ItemT, ItemT, PortT], Generic[ItemT, PortT]):
+class PortHandler(ModelHandler[ItemT, ItemT, HostedPort[PortT]], Generic[ItemT, PortT]):
     """Runs a pure batch function with a port, inside RunInference.
 
     Args:
@@ -27,7 +28,8 @@ class PortHandler(ModelHandler[ItemT, ItemT, PortT], Generic[ItemT, PortT]):
         step: from a batch of states, or of decisions, to as many; failures of single clips are values in them.
         store: the worker's media store.
         max_batch: clips per batch at most.
-        stage: names the metrics: `STAGE_ms` is a batch's wall time.
+        stage: names the metrics: `STAGE_ms` is a batch's wall time, `STAGE_clips` its clips, `STAGE_tokens_out`,
+            `STAGE_loads`, ... what the port counted.
     """
 
     def __init__(
@@ -39,23 +41,23 @@ class PortHandler(ModelHandler[ItemT, ItemT, PortT], Generic[ItemT, PortT]):
         self._store = store
         self._stage = stage
 
-    def load_model(self) -> PortT:
-        """The port."""
-        return self._load()
+    def load_model(self) -> HostedPort[PortT]:
+        """The port where it is loaded."""
+        return self._load.host()
 
     def run_inference(
         self,
         batch: Sequence[ItemT],
-        model: PortT,
+        model: HostedPort[PortT],
         inference_args: Mapping[str, Any] | None = None,  # noqa: ARG002  (Beam's signature)
     ) -> Sequence[ItemT]:
         """The batch after this stage; the time spent is shared out over its clips."""
-        store = process_store(self._store)
         started = time.perf_counter()
-        with count_cache(store), stage_latency(self._stage):
-            states = self._step(batch, model, store)
+        with stage_latency(self._stage):
+            served = model.run(self._step, batch, self._store)
+        count_served(self._stage, len(batch), served.counts)
         share = (time.perf_counter() - started) / max(1, len(batch))
-        return [_timed(state, share) for state in states]
+        return [_timed(state, share) for state in served.items]
 
     def get_num_bytes(self, batch: Sequence[ItemT]) -> int:
         """Bytes of media that the batch stands for."""

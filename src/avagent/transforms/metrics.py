@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from apache_beam.metrics.metric import Metrics
@@ -30,6 +30,13 @@ def count_cache(store: MediaStore) -> Iterator[None]:
     after = store.stats
     Metrics.counter(NAMESPACE, "cache_hits").inc(after.hits - before.hits)
     Metrics.counter(NAMESPACE, "cache_misses").inc(after.misses - before.misses)
+
+
+def count_served(stage: str, clips: int, counts: Mapping[str, int]) -> None:
+    """Count a batch's clips and what the port consumed, by stage; cache hits and misses over all stages."""
+    Metrics.counter(NAMESPACE, f"{stage}_clips").inc(clips)
+    for name, count in counts.items():
+        Metrics.counter(NAMESPACE, name if name.startswith("cache_") else f"{stage}_{name}").inc(count)
 
 
 @contextmanager

@@ -134,9 +134,9 @@ class ModelSource:
             identity = f"{checkpoint.model_type or 'model'}@{checkpoint.digest()}"
         return f"{identity},{self.dtype},{self.quantization}"
 
-    def memory_bytes(self, checkpoint: Checkpoint) -> int:
-        """Bytes that the weights take in memory, without activations and caches."""
-        wanted = _QUANTIZED_BYTES.get(self.quantization) or _DTYPE_BYTES.get(self.dtype)
+    def memory_bytes(self, checkpoint: Checkpoint, quantization: str | None = None) -> int:
+        """Bytes that the weights take in memory, without activations and caches; quantized as said, else as it is."""
+        wanted = _QUANTIZED_BYTES.get(quantization or self.quantization) or _DTYPE_BYTES.get(self.dtype)
         return int(sum(n * (wanted or _STORED_BYTES.get(dtype, 1)) for dtype, n in checkpoint.parameters.items()))
 
 
