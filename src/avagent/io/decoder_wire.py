@@ -19,11 +19,12 @@ import numpy.typing as npt
 from avagent.core.media import ByteArray, Frames, Motion, StreamInfo, Waveform
 from avagent.io.media_limits import MediaLimits
 from avagent.io.picture import Picture
+from avagent.io.trim import Trimmed
 
 _PREFIX = struct.Struct("<I")
 _MAX_HEADER = 16 << 20
 _KINDS: Mapping[str, type] = {
-    kind.__name__: kind for kind in (Frames, MediaLimits, Motion, Picture, StreamInfo, Waveform)
+    kind.__name__: kind for kind in (Frames, MediaLimits, Motion, Picture, StreamInfo, Trimmed, Waveform)
 }
 _DTYPES = ("float32", "float64", "uint8")
 _SEVERAL = "several"

@@ -15,6 +15,8 @@ from avagent.dsp.measure import is_muted
 from avagent.dsp.motion import is_still
 from avagent.io import storage
 from avagent.io.container import decode_audio, decode_motion, probe
+from avagent.io.decoder_process import process_decoder
+from avagent.io.media_limits import DEFAULT_DECODING
 from avagent.io.trim import trim
 
 ALREADY_CUT = "already_cut"
@@ -64,9 +66,13 @@ def make_clip(candidate: Candidate) -> Made:
 
 
 def _stretch(data: bytes, segment: Segment, *, already_cut: bool) -> tuple[bytes, str, float | None]:
-    if already_cut or _seconds(probe(data), None) <= segment.end - segment.start + CUT_TOLERANCE_S:
+    if (
+        already_cut
+        or _seconds(process_decoder(DEFAULT_DECODING).run(probe, data), None)
+        <= segment.end - segment.start + CUT_TOLERANCE_S
+    ):
         return data, ALREADY_CUT, None
-    trimmed = trim(data, segment.start, segment.end)
+    trimmed = process_decoder(DEFAULT_DECODING).run(trim, data, segment.start, segment.end)
     return trimmed.data, str(trimmed.kind), trimmed.start
 
 
@@ -126,8 +132,9 @@ def _look(candidate: Candidate, settings: IngestSettings) -> Checked:
 
 def _measured(found: Checked, clip: Clip, settings: IngestSettings) -> Checked:
     sound, video = clip.sound(), clip.video()
-    info = probe(clip.members[0].data)
-    waveform = decode_audio(sound.data)
+    decoder = process_decoder(DEFAULT_DECODING)
+    info = decoder.run(probe, clip.members[0].data)
+    waveform = decoder.run(decode_audio, sound.data)
     if waveform is None:
         return replace(found, problem=Unusable.NO_AUDIO, message="the recording has no sound")
     seconds = _seconds(info, waveform)
@@ -137,7 +144,7 @@ def _measured(found: Checked, clip: Clip, settings: IngestSettings) -> Checked:
         return replace(found, problem=Unusable.TOO_SHORT, message=message)
     flags: list[Unusable] = []
     if video is not None and info.has_video:
-        motion = decode_motion(video.data)
+        motion = decoder.run(decode_motion, video.data)
         flags += [Unusable.STILL] if motion is None or is_still(motion) else []
     else:
         flags.append(Unusable.STILL if clip.images() else Unusable.NO_VIDEO)

@@ -13,6 +13,7 @@ from avagent.core.clip import Clip
 from avagent.core.errors import ClipError, UsageError
 from avagent.core.media import StreamInfo
 from avagent.io.container import probe
+from avagent.io.decoder_process import process_decoder
 from avagent.io.samples import BadSample, ShardSummary
 from avagent.io.shard_format import WEBDATASET, ShardOptions, format_of, inspect_shard, read_shard
 from avagent.io.shards import list_shards
@@ -71,13 +72,13 @@ def _print_clips(console: Console, shard: str, shown: int, options: ShardOptions
         if isinstance(item, BadSample):
             continue
         members = " ".join(member.suffix.rpartition(":")[0] or member.suffix for member in item.clip.members)
-        table.add_row(escape(item.ref.key), escape(members), *_streams(item.clip))
+        table.add_row(escape(item.ref.key), escape(members), *_streams(item.clip, options))
     console.print(table)
 
 
-def _streams(clip: Clip) -> tuple[str, str]:
+def _streams(clip: Clip, options: ShardOptions) -> tuple[str, str]:
     try:
-        info = probe(clip.sound().data)
+        info = process_decoder(options.decoding).run(probe, clip.sound().data, limits=options.media)
     except ClipError as error:
         return (escape(str(error)), "")
     sound = f"{info.audio_codec} {info.rate} Hz {info.channels} ch {_seconds(info.audio_duration)}"
