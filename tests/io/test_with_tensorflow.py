@@ -1,7 +1,6 @@
 """TFRecord shards against TensorFlow itself: what it writes is read, and what is written it reads."""
 
 import pytest
-
 from rewrite_tools import decide_all, options
 from shard_tools import improved, unchanged
 from tfrecord_tools import MP4
