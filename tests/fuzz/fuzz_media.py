@@ -59,7 +59,7 @@ def fuzz_video(data: bytes) -> None:
     if sound is not None:
         _check_sound(sound)
         written = run(container.remux, data, Waveform(sound.samples[:, :4000], sound.rate))
-        if written is not None:
+        if written is not None and info is not None:
             again = run(container.probe, written)
             check(again is not None and again.has_audio, "what is written can be read, and has sound")
 

@@ -280,3 +280,8 @@ SMALL_CLIPS = {
     "mp3": encode_audio(tone_bursts(0.2), "mp3"),
     "flac": encode_audio(tone_bursts(0.2), "flac"),
 }
+
+
+def test_subtitles_may_outlast_sound_and_picture():
+    data = build(Recipe(muxer="matroska", frames=8, subtitles=True))
+    assert probe(data).video_duration == pytest.approx(8 / 25, abs=0.05)

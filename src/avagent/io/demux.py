@@ -199,7 +199,8 @@ def _durations(container: InputContainer, streams: list[Stream]) -> dict[int, fl
     if len(found) == len(streams):
         return found
     spans: dict[int, tuple[Fraction, Fraction]] = {}
-    for packet in container.demux(streams):
+    # All streams: subtitles may outlast sound and picture.
+    for packet in container.demux():
         if packet.pts is not None and packet.size:
             start = packet.pts * packet.time_base
             end = start + (packet.duration or 0) * packet.time_base
@@ -209,7 +210,8 @@ def _durations(container: InputContainer, streams: list[Stream]) -> dict[int, fl
         end, declared = float(max(last for _, last in spans.values())), container.duration / 1e6
         if end < 0.9 * declared - 0.5:
             raise corrupt(f"the member ends after {end:.2f} s of the {declared:.2f} s declared: it is truncated")
-    return {index: float(last - first) for index, (first, last) in spans.items()} | found
+    wanted = {stream.index for stream in streams}
+    return {index: float(last - first) for index, (first, last) in spans.items() if index in wanted} | found
 
 
 def probe(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> StreamInfo:
