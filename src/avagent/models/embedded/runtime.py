@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 
+from avagent.core.clip import ClipRef
 from avagent.core.errors import FailureReason, ModelError
 from avagent.core.media import FloatArray
 from avagent.core.ports import ClipView
@@ -56,7 +57,9 @@ class Tagger:
         Raises:
             ClipError: the picture cannot be decoded or used.
         """
-        return self._seen.get((view.ref.content_sha256, frames), lambda: self._see(view, frames))
+        # A view with another sound in place of its own names the clip that its pictures are of.
+        pictures: ClipRef = getattr(view, "pictures_of", view.ref)
+        return self._seen.get((pictures.content_sha256, frames), lambda: self._see(view, frames))
 
     def _hear(self, view: ClipView) -> FloatArray | None:
         waveform = view.audio()
