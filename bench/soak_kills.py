@@ -52,7 +52,7 @@ def scripted_cases(folder: Path) -> dict[str, Case]:
     recipe = write_recipe(folder)
     small, large = folder / "small", folder / "large"
     write_corpus(small, tars=3, records_files=2)
-    write_corpus(large, tars=8, records_files=4, clips=18, seconds=1.0)
+    write_corpus(large, tars=8, records_files=4, clips=12, seconds=1.0)
 
     def refine(source: Path, *more: object) -> Case:
         command = ("refine", "--input", source, "--recipe", recipe, *more)
@@ -105,17 +105,19 @@ def soak(case: Case, folder: Path, kills: int, rng: random.Random, until: float)
 def main() -> int:
     """Run all cases; 1 if anything differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=60, help="of runs with scripted models")
+    parser.add_argument("--kills", type=int, default=60, help="of runs with scripted models; 0: none")
     parser.add_argument("--embedded", type=int, default=6, help="kills of the embedded recipe; 0: none")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=25, help="stop after so long")
+    parser.add_argument("--minutes", type=float, default=25, help="begin no trial after so long")
+    parser.add_argument("--to", type=Path, default=RESULTS, help="file for the results")
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)  # noqa: S311  (moments, no secrets)
     until = time.monotonic() + arguments.minutes * 60
     results: dict[str, Any] = {"seed": arguments.seed, "cases": {}}
     with tempfile.TemporaryDirectory(prefix="avagent-soak-") as name:
         folder = Path(name)
-        cases = {title: (case, arguments.kills // 3) for title, case in scripted_cases(folder).items()}
+        scripted = scripted_cases(folder) if arguments.kills else {}
+        cases = {title: (case, -(-arguments.kills // 3)) for title, case in scripted.items()}
         if arguments.embedded:
             cases["embedded, real clips"] = (embedded_case(folder / "real"), arguments.embedded)
         for number, (title, (case, kills)) in enumerate(cases.items()):
@@ -126,7 +128,7 @@ def main() -> int:
     results["kills_before_success"] = sum(sum(case["kills"].get(p, 0) for p in TARGETS) for case in found)
     results["lost"] = sum(case["lost"] for case in found)
     results["duplicated"] = sum(case["duplicated"] for case in found)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    arguments.to.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(results, indent=1))
     return int(any(case["lost"] or case["duplicated"] or case["differing"] or case["leftovers"] for case in found))
 

@@ -99,8 +99,9 @@ def run_in_peace(case: Case, output: Path) -> Peace:
             now = time.perf_counter()
             seconds[phase_of(output, shards)] += now - last
             last = now
+        text = _output(process)
         if process.returncode != 0:
-            raise RuntimeError(f"{command} failed:\n{_output(process)}")
+            raise RuntimeError(f"{command} failed:\n{text}")
     return Peace(contents=contents(output), seconds=dict(seconds))
 
 

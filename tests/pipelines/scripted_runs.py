@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.abc
 import io
 import os
 import subprocess
@@ -103,7 +104,16 @@ def start(*arguments: object) -> subprocess.Popen[bytes]:
     )
 
 
+class _NoModelRuntime(importlib.abc.MetaPathFinder):
+    """Beam's inference module imports any model runtime that it finds, which takes longer than a scripted run."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        if name in ("torch", "transformers", "tensorflow"):
+            raise ModuleNotFoundError(f"{name} is left out", name=name)
+
+
 if __name__ == "__main__":
+    sys.meta_path.insert(0, _NoModelRuntime())
     from avagent.pipelines.cli import main
 
     with scripted_ports():

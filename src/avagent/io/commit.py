@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from avagent.core.errors import AVAgentError, UsageError
 from avagent.core.state import ClipDecision, Outcome
 from avagent.io import storage
 from avagent.io.manifest import (
-    DECISIONS_FOLDER,
     MANIFEST_FOLDER,
-    SHARDS_FOLDER,
     ManifestCounts,
     decisions_url,
     manifest_url,
     write_manifest,
 )
-from avagent.io.records import dump, read_decisions
+from avagent.io.records import decisions_from_lines, dump, write_decisions
 from avagent.io.rewrite import ERRORS_FOLDER, ShardReport
 from avagent.io.shard_format import is_shard
 from avagent.io.shards import check_names
@@ -28,6 +26,8 @@ INDEX_FILE = "index.json"
 SUCCESS_FILE = "_SUCCESS"
 RUN_FILE = "run.json"
 CLAIM_FILE = "claim.json"
+_FILES_AT_ONCE = 8
+"""Decision files in memory: a few KB a clip."""
 
 
 def finalize(
@@ -111,14 +111,16 @@ def claim_output(output: str, fingerprint: str, *, shards: Iterable[str] = (), o
     claim = manifest_url(output, CLAIM_FILE)
     found = storage.list_folder(output)
     if storage.exists(claim):
-        same = _claimed_by(claim) == fingerprint
-        if same and not overwrite:
+        holder = _claimed_by(claim)
+        if holder == fingerprint and not overwrite:
             storage.remove(storage.join(output, SUCCESS_FILE))
             return
-        if not overwrite:
+        if not overwrite and holder != _clearing(fingerprint):
             raise UsageError(
                 f"{output} holds the output of another input or configuration: choose another folder, or --overwrite it"
             )
+        # Should the removal be interrupted, nothing that is left may be taken for this run's.
+        storage.write_bytes(claim, dump({"fingerprint": _clearing(fingerprint)}))
         _clear(output, found)
     elif not all(storage.is_temporary(url) for url in found):
         raise UsageError(f"{output} is not empty, and no run of avagent wrote it: choose another folder")
@@ -136,11 +138,11 @@ def is_complete(output: str, fingerprint: str) -> bool:
 def remove_temporaries(output: str) -> None:
     """Remove what interrupted writers left behind. Only while no worker writes."""
     manifest = storage.join(output, MANIFEST_FOLDER)
-    inner = [storage.join(manifest, name) for name in (DECISIONS_FOLDER, SHARDS_FOLDER)]
-    for folder in (output, storage.join(output, ERRORS_FOLDER), manifest, *inner):
+    for folder in (output, storage.join(output, ERRORS_FOLDER), manifest, *storage.list_subfolders(manifest)):
         for url in storage.list_folder(folder):
             if storage.is_temporary(url):
                 storage.remove(url)
+    storage.cancel_uploads(output)
 
 
 def _claimed_by(claim: str) -> str | None:
@@ -151,19 +153,42 @@ def _claimed_by(claim: str) -> str | None:
         return None
 
 
+def _clearing(fingerprint: str) -> str:
+    """Who claims a folder while another run's output is removed from it."""
+    return f"clearing for {fingerprint}"
+
+
 def _clear(output: str, found: Iterable[str]) -> None:
     for url in found:
         if storage.basename(url) in (SUCCESS_FILE, INDEX_FILE) or is_shard(url) or storage.is_temporary(url):
             storage.remove(url)
-    for folder in (ERRORS_FOLDER, MANIFEST_FOLDER):
-        storage.remove(storage.join(output, folder), recursive=True)
+    manifest = storage.join(output, MANIFEST_FOLDER)
+    for folder in (storage.join(output, ERRORS_FOLDER), *storage.list_subfolders(manifest)):
+        storage.remove(folder, recursive=True)
+    for url in storage.list_folder(manifest):
+        if storage.basename(url) != CLAIM_FILE:
+            storage.remove(url)
 
 
-def _final_decisions(output: str, report: ShardReport) -> Iterator[ClipDecision]:
+def _final_decisions(output: str, report: ShardReport) -> Iterable[ClipDecision]:
+    """A shard's decisions, with what could not be carried out put right, in the decision file as well.
+
+    Here, and not where the shard is written: a shard that is written again then finds what it was written by.
+    """
     url = decisions_url(output, report.name)
-    if report.clips == 0 and not storage.exists(url):
-        return iter(())
-    return report.amend(read_decisions(url))
+    try:
+        decisions = decisions_from_lines(storage.read_bytes(url).splitlines(keepends=True), url)
+        if not report.late_failures:
+            return decisions
+        found = list(decisions)
+    except FileNotFoundError:
+        if report.clips == 0:
+            return ()
+        raise
+    amended = list(report.amend(found))
+    if amended != found:
+        write_decisions(url, amended)
+    return amended
 
 
 def _check_files(output: str, reports: Iterable[ShardReport]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -85,11 +86,28 @@ def read_decisions(url: str) -> Iterator[ClipDecision]:
         ParameterError: a line is not a decision; the message says which.
     """
     with storage.open_read(url) as source:
-        for number, line in enumerate(source, start=1):
-            try:
-                yield decision_from_json(line)
-            except ParameterError as error:
-                raise ParameterError(f"{url}, line {number}: {error}") from error
+        yield from decisions_from_lines(source, url)
+
+
+def decisions_from_lines(lines: Iterable[bytes], url: str) -> Iterator[ClipDecision]:
+    """The decisions of a file's lines. Raises ParameterError: a line is not a decision; the message says which."""
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield decision_from_json(line)
+        except ParameterError as error:
+            raise ParameterError(f"{url}, line {number}: {error}") from error
+
+
+def decisions_digest(decisions: Iterable[ClipDecision]) -> str:
+    """SHA-256 of decisions, whatever time they took: 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for decision in decisions:
+        history = decision.history
+        if history is not None:
+            rounds = tuple(replace(done, seconds=0.0) for done in history.rounds)
+            decision = replace(decision, history=replace(history, rounds=rounds))  # noqa: PLW2901
+        digest.update(decision_to_json(decision).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def clip_record(decision: ClipDecision, provenance: Provenance) -> bytes:

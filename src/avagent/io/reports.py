@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from avagent.core.errors import ParameterError
 from avagent.io import storage
-from avagent.io.manifest import MANIFEST_FOLDER, SHARDS_FOLDER
+from avagent.io.concurrent import ordered_map
+from avagent.io.manifest import MANIFEST_FOLDER, SHARDS_FOLDER, decisions_url
+from avagent.io.records import decisions_digest, read_decisions
 from avagent.io.rewrite import ShardReport
 
 _REPORT: TypeAdapter[tuple[ShardReport]] = TypeAdapter(tuple[ShardReport], config=ConfigDict(extra="forbid"))
@@ -42,6 +46,32 @@ def read_report(output: str, shard: str) -> ShardReport | None:
     except ValidationError as error:
         raise ParameterError(f"{url} is not the report of a shard: {error}") from error
     return replace(report, url=report.url and storage.join(output, report.name))
+
+
+def read_reports(output: str, shards: Iterable[str]) -> Iterator[ShardReport | None]:
+    """The reports of shards, in their order; several are read at once. Raises as :func:`read_report`."""
+    return ordered_map(partial(read_report, output), shards)
+
+
+def remove_stale_reports(output: str, shards: Iterable[str]) -> None:
+    """Forget shards that were not written by their decisions as these are now: they are to be written again."""
+    for shard, fresh in ordered_map(lambda shard: (shard, _is_fresh(output, shard)), shards):
+        if not fresh:
+            storage.remove(report_url(output, shard))
+
+
+def _is_fresh(output: str, shard: str) -> bool:
+    try:
+        report = read_report(output, shard)
+        return report is None or report.decisions == decisions_digest(read_decisions(decisions_url(output, shard)))
+    except (FileNotFoundError, ParameterError):
+        return False
+
+
+def shards_reported(output: str) -> frozenset[str]:
+    """Names of the shards that have a report, by one listing. Raises OSError."""
+    names = storage.folder_sizes(storage.join(output, MANIFEST_FOLDER, SHARDS_FOLDER))
+    return frozenset(name.removesuffix(".json") for name in names)
 
 
 def remove_reports(output: str) -> None:

@@ -54,6 +54,7 @@ class ShardReport:
         md5: of the refined shard.
         errors: clips in the dead-letter shard.
         late_failures: decisions that this phase turned into failures.
+        decisions: digest of the decisions that it was written by, see `records.decisions_digest`; empty: not known.
     """
 
     name: str
@@ -65,6 +66,7 @@ class ShardReport:
     md5: str
     errors: int
     late_failures: tuple[LateFailure, ...] = ()
+    decisions: str = ""
 
     @property
     def clips(self) -> int:

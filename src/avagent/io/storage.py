@@ -42,6 +42,7 @@ __all__ = [
     "iter_range",
     "join",
     "list_folder",
+    "list_subfolders",
     "makedirs",
     "open_read",
     "parent",
@@ -91,6 +92,11 @@ def list_folder(folder: str) -> list[str]:
 def folder_sizes(folder: str) -> dict[str, int]:
     """Name and size in bytes of the files directly inside a folder, by one listing; empty if it is not there."""
     return {basename(str(e["name"])): int(e["size"]) for e in _entries(folder)}
+
+
+def list_subfolders(folder: str) -> list[str]:
+    """URLs of the folders directly inside a folder, sorted; empty if there is no such folder."""
+    return sorted(join(folder, basename(str(e["name"]))) for e in _entries(folder, "directory"))
 
 
 def version(url: str) -> str:
@@ -184,14 +190,14 @@ def _remove_remote(fs: Any, path: str, *, recursive: bool) -> None:
         raise TransferError(f"{path}: {len(left)} files were not removed")
 
 
-def _entries(folder: str) -> list[dict[str, Any]]:
-    """The files directly inside a folder."""
+def _entries(folder: str, kind: str = "file") -> list[dict[str, Any]]:
+    """The files, or folders, directly inside a folder."""
     fs, path = filesystem(folder)
     try:
         found: list[dict[str, Any]] = _tried(fs, f"list {folder}", lambda: fs.ls(path, detail=True))
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [entry for entry in found if entry["type"] == "file"]
+    return [entry for entry in found if entry["type"] == kind]
 
 
 def _tried(fs: Any, what: str, operation: Callable[[], _T]) -> _T:

@@ -13,7 +13,7 @@ from avagent.core.errors import UsageError
 from avagent.io import storage
 from avagent.io.commit import RUN_FILE, SUCCESS_FILE, claim_output, is_complete
 from avagent.io.manifest import decisions_url, manifest_url
-from avagent.io.reports import remove_reports
+from avagent.io.reports import remove_reports, remove_stale_reports
 from avagent.pipelines.applying import apply_phase
 from avagent.pipelines.beam_options import beam_options
 from avagent.pipelines.options import BEAM_CONTEXT, own_options
@@ -61,9 +61,12 @@ def run_apply(decided_in: str, output: str, beam: tuple[str, ...], *, overwrite:
     if output != decided_in:
         claim_output(output, identity, shards=[shard.url for shard in inputs], overwrite=overwrite)
         _copy_decisions(decided_in, output, [shard.url for shard in inputs])
-    # The decisions may have been edited since an earlier try: no shard of it is trusted.
     storage.remove(storage.join(output, SUCCESS_FILE))
-    remove_reports(output)
+    if overwrite:
+        remove_reports(output)
+    else:
+        # The decisions may have been edited since an earlier try.
+        remove_stale_reports(output, [shard.url for shard in inputs])
     session = Session(output=output, wired=wired, options=options, console=Console(soft_wrap=True))
     tasks = [t for t in limit_tasks(inputs, request.limit) if storage.exists(decisions_url(output, t.url))]
     counts = commit_run(session, apply_phase(session, tasks), run_record(wired, inputs, request))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from avagent.io import storage
-from avagent.io.reports import read_report
+from avagent.io.reports import read_reports
 from avagent.io.rewrite import ShardReport
 from avagent.pipelines.progress import Tally
 from avagent.pipelines.run import Session, phase_progress, run_phase
@@ -15,7 +15,7 @@ from avagent.transforms.write import ApplyDecisions, ApplyTarget
 
 def apply_phase(session: Session, tasks: Sequence[ShardTask]) -> list[ShardReport]:
     """Rewrite every shard that has no report yet, and collect the reports of all."""
-    todo = [task for task in tasks if not _written(session.output, task.url)]
+    todo = _unwritten(session.output, tasks)
     if todo:
         tally = Tally(unit="shards", total_bytes=0, total=len(todo))
         with phase_progress(session, "apply", tally) as path:
@@ -27,10 +27,16 @@ def apply_phase(session: Session, tasks: Sequence[ShardTask]) -> list[ShardRepor
                 progress=path,
             )
             run_phase(session, "apply", todo, ApplyDecisions(target))
-    reports = [read_report(session.output, task.url) for task in tasks]
-    return [report for report in reports if report is not None]
+    found = read_reports(session.output, (task.url for task in tasks))
+    return [report for report in found if report is not None]
 
 
-def _written(output: str, shard: str) -> bool:
-    report = read_report(output, shard)
-    return report is not None and (report.url is None or storage.exists(report.url))
+def _unwritten(output: str, tasks: Sequence[ShardTask]) -> list[ShardTask]:
+    """The shards without a report, or whose refined shard is gone."""
+    present = storage.folder_sizes(output)
+    reports = read_reports(output, (task.url for task in tasks))
+    return [
+        task
+        for task, report in zip(tasks, reports, strict=True)
+        if report is None or (report.url is not None and report.name not in present)
+    ]

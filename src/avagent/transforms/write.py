@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from avagent.io.changes import read_changes
 from avagent.io.decoder_process import process_decoder
 from avagent.io.manifest import decisions_url
 from avagent.io.previous import Earlier, Part
-from avagent.io.records import Provenance, read_decisions, write_decisions
+from avagent.io.records import Provenance, decisions_digest, read_decisions
 from avagent.io.repair import repair_sound
 from avagent.io.repairs import EarlierShard
 from avagent.io.reports import write_report
@@ -51,7 +51,9 @@ class ApplyTarget:
 
 
 def apply_decisions(shard: str, target: ApplyTarget, earlier: Earlier | None = None) -> ShardReport:
-    """Rewrite one shard by its decision file; decisions that could not be carried out are put right in it.
+    """Rewrite one shard by its decision file. The report comes last: it tells that all of the shard is there.
+
+    Decisions that could not be carried out are in the report; the end of the run puts them right.
 
     Clips that the previous run repaired in the same way are taken from its shard.
 
@@ -59,8 +61,7 @@ def apply_decisions(shard: str, target: ApplyTarget, earlier: Earlier | None = N
         OSError: reading or writing failed; nothing was left half written.
         ParameterError: the decision file is not one.
     """
-    url = decisions_url(target.output, shard)
-    decisions = list(read_decisions(url))
+    decisions = list(read_decisions(decisions_url(target.output, shard)))
     options = RewriteOptions(
         output=target.output,
         edit=partial(repaired_members, audio_codec=target.audio_codec, shards=target.shards),
@@ -69,9 +70,7 @@ def apply_decisions(shard: str, target: ApplyTarget, earlier: Earlier | None = N
         fields=target.shards.fields,
         earlier=_repaired(shard, earlier, target),
     )
-    report = rewrite_shard(shard, decisions, options)
-    if report.late_failures:
-        write_decisions(url, report.amend(decisions))
+    report = replace(rewrite_shard(shard, decisions, options), decisions=decisions_digest(decisions))
     write_report(target.output, report)
     return report
 
