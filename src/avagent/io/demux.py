@@ -82,7 +82,8 @@ def open_media(
 
 
 def _no_memory() -> MediaError:
-    return over_limit("the media need more memory than there is", "decode_memory_mib")
+    # FFmpeg says the same where the rows that it adds for itself exceed the pixels that it is allowed.
+    return over_limit("the media need more memory, or larger pictures, than they may", "decode_memory_mib")
 
 
 def _reason(error: Exception) -> str:
