@@ -167,7 +167,7 @@ def load_network(file: Path) -> Any:
         MissingModelError: the file or the package is absent, or the file is damaged.
     """
     sizes = _sizes(file)
-    with _without_package_init():
+    with without_package_init():
         model_class = _require("imagebind.models.imagebind_model").ImageBindModel
     try:
         network = model_class(**sizes)
@@ -236,7 +236,7 @@ def _check_package() -> None:
 
 
 @contextmanager
-def _without_package_init() -> Iterator[None]:
+def without_package_init() -> Iterator[None]:
     """Import submodules of `imagebind` past its `__init__`: that needs packages which no current torch loads."""
     _check_package()
     spec = importlib.util.find_spec("imagebind")

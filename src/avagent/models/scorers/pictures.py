@@ -20,8 +20,8 @@ def prepared(frames: Frames, side: int) -> FloatArray:
     height, width = frames.pixels.shape[1:3]
     scale = side / min(height, width)
     size = [max(side, int(height * scale)), max(side, int(width * scale))]
-    pixels = torch.from_numpy(np.ascontiguousarray(frames.pixels).copy()).permute(0, 3, 1, 2).float()
+    pixels = torch.from_numpy(np.ascontiguousarray(frames.pixels).copy()).permute(0, 3, 1, 2)
     scaled = torch.nn.functional.interpolate(pixels, size=size, mode="bicubic", antialias=True, align_corners=False)
     top, left = round((size[0] - side) / 2), round((size[1] - side) / 2)
-    middle = scaled[:, :, top : top + side, left : left + side].round().clamp(0, 255).numpy() / 255.0
+    middle = scaled[:, :, top : top + side, left : left + side].numpy().astype(np.float32) / 255.0
     return ((middle - MEAN[:, None, None]) / SPREAD[:, None, None]).astype(np.float32)
