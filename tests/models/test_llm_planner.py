@@ -157,6 +157,8 @@ def test_plans_are_ranked_and_a_pickled_copy_ranks_alike(folder: Path):
     assert [len(a) for a in answers] == [25, 5, 10, 5, 1]
     assert all(plan.rationale.startswith("llm: ") for plan in answers[0])
     assert answers[-1][0].empty
+    assert planner.take_usage()["tokens_in"] > 4 * 100
+    assert not planner.take_usage()
 
 
 def test_the_next_round_takes_the_next_best(folder: Path):

@@ -19,6 +19,7 @@ from avagent.models.llm.chat import encode_prompt
 from avagent.models.llm.loading import LanguageModel
 from avagent.models.llm.prompt import render, repair_text, system_text
 from avagent.models.llm.schema import parse_plan, plan_schema
+from avagent.models.usage import Usage
 
 MAX_TOKENS = 96
 """A plan of two actions takes about 45."""
@@ -44,14 +45,16 @@ class PlanWriter:
     Args:
         model: the LLM; its tokenizer must be a fast one.
         template: chat format.
+        usage: where tokens are counted.
 
     Raises:
         MissingModelError: llguidance is not installed, or cannot use the tokenizer.
     """
 
-    def __init__(self, model: LanguageModel, template: str = "model") -> None:
+    def __init__(self, model: LanguageModel, template: str = "model", usage: Usage | None = None) -> None:
         self._model = model
         self._template = template
+        self._usage = usage or Usage()
         self._lock = threading.Lock()
         self._llguidance = require("llguidance")
         try:
@@ -98,6 +101,7 @@ class PlanWriter:
                 if len(step) > 1:
                     matcher.consume_tokens(step[1:])
                 written += step
+        self._usage.add({"tokens_in": len(prompt), "tokens_out": len(written)})
         return self._model.tokenizer.decode(written, skip_special_tokens=True)
 
     def _matcher(self, allowed: frozenset[str]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -21,6 +21,7 @@ from avagent.models.llm.loading import LanguageModel, LanguageModelSource
 from avagent.models.llm.prompt import prompt_fingerprint
 from avagent.models.llm.rank import NORMALIZATIONS, Normalization
 from avagent.models.llm.ranker import AnswerRanker, ranked_plans
+from avagent.models.usage import Usage
 
 REVISION = 1
 """Raised with every change that changes plans and shows in no other part of the fingerprint."""
@@ -61,6 +62,7 @@ class LLMPlanner:
     dtype: str = "auto"
     device: str = "auto"
     quantization: str = "none"
+    _usage: Usage = field(init=False, repr=False, compare=False)
     _model: Once[LanguageModel] = field(init=False, repr=False, compare=False)
     _ranker: Once[AnswerRanker] = field(init=False, repr=False, compare=False)
     _writer: Once[PlanWriter] = field(init=False, repr=False, compare=False)
@@ -71,6 +73,7 @@ class LLMPlanner:
                 raise RecipeError(f"{name} must be one of {', '.join(known)}, got {value!r}")
         if not (isinstance(self.batch_tokens, int) and self.batch_tokens >= 1):
             raise RecipeError(f"batch_tokens must be a whole number of at least 1, got {self.batch_tokens!r}")
+        object.__setattr__(self, "_usage", Usage())
         object.__setattr__(self, "_model", Once(self.source.load))
         object.__setattr__(self, "_ranker", Once(self._make_ranker))
         object.__setattr__(self, "_writer", Once(self._make_writer))
@@ -104,6 +107,10 @@ class LLMPlanner:
         self._check_card()
         _ = self._ranker() if self.decoding == "rank" else self._writer()
 
+    def take_usage(self) -> Mapping[str, int]:
+        """Tokens read and written, and fallbacks to the embedded planner, since the last call."""
+        return self._usage.take()
+
     def plan(self, requests: Sequence[PlanRequest]) -> list[Sequence[Plan] | ClipError]:
         """Candidates for each request, best first; where there is but one admissible answer, the LLM is not asked."""
         if self.decoding == "rank":
@@ -125,6 +132,7 @@ class LLMPlanner:
             written = self._writer().write(request)
         except (RuntimeError, ValueError, IndexError, MemoryError) as error:
             return _model_error(request, error)
+        self._usage.add({"fallbacks": int(written.plan is None)})
         return _written_plans(request, written)
 
     def _check_card(self) -> None:
@@ -144,10 +152,10 @@ class LLMPlanner:
 
     def _make_ranker(self) -> AnswerRanker:
         normalization = cast("Normalization", self.normalization)
-        return AnswerRanker(self._model(), self.template, normalization, self.batch_tokens)
+        return AnswerRanker(self._model(), self.template, normalization, self.batch_tokens, self._usage)
 
     def _make_writer(self) -> PlanWriter:
-        return PlanWriter(self._model(), self.template)
+        return PlanWriter(self._model(), self.template, self._usage)
 
 
 def _written_plans(request: PlanRequest, written: Written) -> tuple[Plan, ...]:

@@ -25,6 +25,7 @@ from avagent.models.llm.rank import (
     shares,
 )
 from avagent.models.llm.tree import AnswerTree, pack_answers
+from avagent.models.usage import Usage
 
 _log = logging.getLogger(__name__)
 
@@ -45,13 +46,22 @@ class AnswerRanker:
         template: chat format.
         normalization: of likelihoods.
         batch_tokens: of one forward pass, padding included.
+        usage: where tokens are counted.
     """
 
-    def __init__(self, model: LanguageModel, template: str, normalization: Normalization, batch_tokens: int) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        template: str,
+        normalization: Normalization,
+        batch_tokens: int,
+        usage: Usage | None = None,
+    ) -> None:
         self._model = model
         self._template = template
         self._normalization: Normalization = normalization
         self._runner: BatchRunner[Nodes] = BatchRunner(batch_tokens)
+        self._usage = usage or Usage()
         self._packs = honours_packing(model)
         if not self._packs:
             name = type(model.network).__name__
@@ -73,6 +83,7 @@ class AnswerRanker:
 
         costs = [len(prompt) + tree.size for prompt, tree in zip(prompts, trees, strict=True)]
         scored = self._runner.run(costs, score)
+        self._usage.add({"tokens_in": sum(costs)})
         answers: list[tuple[Ranked, ...] | Exception] = [_alone(found) for found in choices]
         for at, i in enumerate(asked):
             nodes = scored[at]
