@@ -7,6 +7,7 @@
     │   └── RecipeError        an unknown key, a bad value, an action that does not exist
     │       └── CalibrationError   a scorer without a calibration, or with one of another model
     ├── ParameterError         a value outside its documented bounds (also a ValueError)
+    ├── TooManyFailuresError   so many clips fail that the run is given up early
     ├── MissingModelError      weights or a package are absent; the message names the remedy
     ├── StorageError           storage failed for longer than it is tried again: the run stops, and can go on later
     └── ClipError              one clip cannot be worked on; it goes to the dead letters
@@ -43,6 +44,10 @@ class CalibrationError(RecipeError):
 
 class ParameterError(AVAgentError, ValueError):
     """A parameter or an array is outside its documented bounds."""
+
+
+class TooManyFailuresError(AVAgentError):
+    """So many clips fail that the run is given up early; the message tells the commonest reasons."""
 
 
 class MissingModelError(AVAgentError):

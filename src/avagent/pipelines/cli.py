@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from avagent import __version__
-from avagent.core.errors import AVAgentError, UsageError
+from avagent.core.errors import AVAgentError, TooManyFailuresError, UsageError
 
 FAILED = 1
 UNUSABLE = 2
@@ -83,7 +83,15 @@ def _guarded(run: Callable[[], Any], *, debug: bool) -> int:
     except Exception as error:  # noqa: BLE001  (the last frame: every error becomes a message and an exit code)
         if debug:
             traceback.print_exc()
+        if given_up := _given_up(error):
+            return _report(given_up, FAILED)
         return _report(f"{_root(error)} (run with --debug for the traceback)", FAILED)
+
+
+def _given_up(error: BaseException) -> str | None:
+    """What a worker said when it gave the run up: runners pass an error on as text."""
+    _, found, message = _root(error).partition(f"{TooManyFailuresError.__name__}: ")
+    return message.partition(" [while running ")[0] if found else None
 
 
 def _root(error: BaseException) -> str:

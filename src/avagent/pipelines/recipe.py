@@ -8,7 +8,7 @@ import json
 import reprlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import resources
 from pathlib import Path
 from types import NoneType
@@ -31,6 +31,7 @@ from avagent.core.decide import Acceptance, Policy
 from avagent.core.errors import RecipeError
 from avagent.io.container import AUDIO_CODECS
 from avagent.io.media_limits import DEFAULT_DECODING, DecodeLimits, MediaLimits
+from avagent.io.retries import policy
 from avagent.io.shard_format import ShardOptions
 from avagent.io.tar_reader import ShardLimits
 from avagent.io.tfrecord import DEFAULT_FIELDS, FieldMapping
@@ -38,6 +39,9 @@ from avagent.io.tfrecord import DEFAULT_FIELDS, FieldMapping
 _NOT_YAML = (yaml.YAMLError, ValueError, OverflowError, RecursionError)
 """What the parser raises, and what the values that it makes (dates, numbers) raise."""
 _SHOWN_FAULTS = 8
+
+NO_RESULT_DEPENDS_ON = ("worker", "max_failure_ratio", "failure_check_after")
+"""Keys of a recipe that are no part of its fingerprint."""
 
 _SHARDS, _MEDIA = ShardLimits(), MediaLimits()
 
@@ -146,6 +150,8 @@ class WorkerSection(_Section):
 
     cache_mib: int = Field(default=256, ge=16, description="media held in memory, per process")
     max_batch: int = Field(default=1, ge=1, description="clips per model batch at most")
+    storage_attempts: int = Field(default=5, ge=1, description="times that an operation on remote storage is tried")
+    storage_timeout_s: float = Field(default=60, gt=0, description="wait for a storage server's answer, in s")
     share_model: tuple[Literal["captioner", "planner", "scorer", "evaluation_scorer"], ...] = Field(
         default=(), description="ports that the worker processes of a machine share; every other one loads per process"
     )
@@ -168,6 +174,9 @@ class Recipe(_Section):
     limits: LimitsSection = Field(default_factory=LimitsSection)
     worker: WorkerSection = Field(default_factory=WorkerSection)
     max_failure_ratio: float = Field(default=0.1, ge=0, le=1, description="above it a finished run exits with code 3")
+    failure_check_after: int | None = Field(
+        default=200, ge=1, description="clips per worker, from which on a run far above the ratio stops; null: never"
+    )
     _arguments: str = PrivateAttr(default="")
 
     @field_validator("actions")
@@ -201,6 +210,9 @@ class Recipe(_Section):
             fields=self.tfrecord.mapping(),
             media=self.limits.media(),
             decoding=self.limits.decoding(),
+            storage=replace(
+                policy(), attempts=self.worker.storage_attempts, timeout_s=self.worker.storage_timeout_s
+            ),
         )
 
     def loop_policy(self, margins: tuple[float, float]) -> Policy:
@@ -217,7 +229,7 @@ class Recipe(_Section):
 
     def fingerprint(self, model_fingerprints: Mapping[str, str]) -> str:
         """SHA-256 over everything that a clip's result depends on: recipe (less `worker`), models, their revisions."""
-        content = self.model_dump(mode="json", exclude={"worker", "max_failure_ratio"})
+        content = self.model_dump(mode="json", exclude=set(NO_RESULT_DEPENDS_ON))
         if content["evaluation_scorer"] is None:
             del content["evaluation_scorer"]
         for section in (content["scorer"], content.get("evaluation_scorer")):

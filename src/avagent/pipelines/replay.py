@@ -192,7 +192,8 @@ def _decide(session: Session, tasks: Sequence[_Task]) -> None:
     inputs = [_input_task(task.letters, task.source) for task in todo if task.source is not None]
     tally = Tally(unit="clips", total_bytes=0)
     with phase_progress(session, "decide", tally) as path:
-        loop = replace(session.wired.loop, progress=path)
+        # Most of what failed once may well fail again.
+        loop = replace(session.wired.loop, progress=path, failures=None)
         if letters:
             run_phase(session, "letters", letters, DecideLetters(loop))
         if inputs:

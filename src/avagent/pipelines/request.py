@@ -10,7 +10,7 @@ from typing import Any
 
 from avagent import __version__
 from avagent.io.previous import Part
-from avagent.pipelines.recipe import Recipe
+from avagent.pipelines.recipe import NO_RESULT_DEPENDS_ON, Recipe
 from avagent.pipelines.run import InputShard
 from avagent.pipelines.wiring import Wired
 
@@ -56,7 +56,7 @@ def stage_fingerprints(wired: Wired) -> dict[str, str]:
 
     Sections of the recipe that belong to no part below are taken to matter to how clips are read, and so to all.
     """
-    recipe = wired.recipe.model_dump(mode="json", exclude={"worker", "max_failure_ratio"})
+    recipe = wired.recipe.model_dump(mode="json", exclude=set(NO_RESULT_DEPENDS_ON))
     own = {"name", "captioner", "planner", "scorer", "evaluation_scorer", "actions", "policy", "output"}
     reading = {"version": __version__, "recipe": {name: part for name, part in recipe.items() if name not in own}}
     captioners = {name: text for name, text in wired.models.items() if "caption" in name}

@@ -11,9 +11,11 @@ from functools import partial
 from avagent import __version__
 from avagent.core.calibration import Calibrations
 from avagent.core.errors import CalibrationError, ParameterError, RecipeError
+from avagent.core.failure_rate import FailureLimit
 from avagent.core.ports import Scorer
 from avagent.io.calibrations import read_calibrations
 from avagent.io.records import Provenance
+from avagent.io.retries import configure
 from avagent.models.registry import build_captioner, build_planner, build_scorer
 from avagent.pipelines.recipe import Recipe, ScorerSection
 from avagent.transforms.loop import Loop, PortLoader, Share
@@ -72,6 +74,7 @@ def wire(recipe: Recipe, *, source: str = "SHARDS") -> Wired:
         store=StoreConfig(max_bytes=recipe.worker.cache_mib << 20, run=uuid.uuid4().hex, shards=recipe.shard_options()),
         max_batch=recipe.worker.max_batch,
         evaluation=None if evaluation is None else PortLoader(evaluation, share(EVALUATION_SCORER)),
+        failures=FailureLimit(ratio=recipe.max_failure_ratio, check_after=recipe.failure_check_after),
     )
     provenance = Provenance(
         recipe=recipe.name, fingerprint=recipe.fingerprint(models), models=models, version=__version__

@@ -14,6 +14,7 @@ from apache_beam.utils.multi_process_shared import MultiProcessShared
 from apache_beam.utils.shared import Shared
 
 from avagent.core.decide import Policy
+from avagent.core.failure_rate import FailureLimit
 from avagent.core.ports import Captioner, Planner, Scorer
 from avagent.transforms.hosting import HostedPort
 from avagent.transforms.store import StoreConfig
@@ -68,6 +69,7 @@ class Loop:
         max_batch: clips per model batch at most.
         evaluation: loader of a scorer that takes no part in decisions; None: no such scorer.
         progress: file that local workers report decided clips to; None: no such report.
+        failures: when to give the run up; None: never.
     """
 
     captioner: PortLoader[Captioner]
@@ -79,6 +81,7 @@ class Loop:
     max_batch: int = 1
     evaluation: PortLoader[Scorer] | None = None
     progress: str | None = None
+    failures: FailureLimit | None = None
 
     def clean_up(self) -> None:
         """Remove what shared ports left on this machine."""

@@ -16,6 +16,7 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from avagent.core.ports import Scorer
 from avagent.core.state import ClipDecision, ClipState, conclude
 from avagent.transforms.evaluate import evaluate_decisions
+from avagent.transforms.failures import count_failure
 from avagent.transforms.infer import PortHandler
 from avagent.transforms.loop import Loop, PortLoader
 from avagent.transforms.metrics import count_cache, count_decision, stage_latency
@@ -138,6 +139,7 @@ def _decide(state: ClipState, loop: Loop) -> Iterator[ClipDecision | TaggedOutpu
 
 def _end(decision: ClipDecision, loop: Loop) -> ClipDecision:
     count_decision(decision)
+    count_failure(decision, loop)
     process_store(loop.store).discard(decision.ref)
     report_progress(loop.progress, decision.outcome, decision.ref.length)
     return decision
