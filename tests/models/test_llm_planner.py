@@ -148,6 +148,11 @@ def test_a_network_that_ignores_the_mask_is_found_out(tiny: LanguageModel, caplo
     assert [r.choice for r in slow.rank([REQUESTS[2]])[0]] == [r.choice for r in ranker(tiny).rank([REQUESTS[2]])[0]]
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_short_floats_pack_as_well(folder: Path, dtype: str):
+    assert honours_packing(LanguageModelSource(model=str(folder), dtype=dtype, device="cpu").load())
+
+
 def test_plans_are_ranked_and_a_pickled_copy_ranks_alike(folder: Path):
     planner = build_planner("llm", {"model": str(folder), "device": "cpu"})
     answers = planner.plan([*REQUESTS, asked(None)])

@@ -94,6 +94,15 @@ def test_the_system_role_is_used_where_the_template_knows_it():
         encode_prompt(tokenizer, "Instruction.", "Clip.")
 
 
+def test_the_date_takes_no_part():
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = (
+        "{{ date_string if date_string is defined else strftime_now('%d %b %Y') }} {{ enable_thinking }}"
+        "{% for m in messages %} {{ m['content'] }}{% endfor %}"
+    )
+    assert tokenizer.decode(encode_prompt(tokenizer, "Instruction.", "Clip.")) == "26 Jul 2024 False Instruction. Clip."
+
+
 def test_other_chat_formats():
     tokenizer = tiny_tokenizer(chat=False)
     vicuna = tokenizer.decode(encode_prompt(tokenizer, "Instruction.", "Clip.", "vicuna"))

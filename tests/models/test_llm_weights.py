@@ -54,6 +54,8 @@ def test_what_is_missing_or_damaged_is_named(folder: Path, tmp_path: Path):
         _ = LLMPlanner(package="pytest").fingerprint
     with pytest.raises(MissingModelError, match=f"owner/name at revision {COMMIT} is not in the local hub cache"):
         _ = LLMPlanner(model="owner/name", revision=COMMIT).fingerprint
+    with pytest.raises(MissingModelError, match=f"hf download owner/name x.gguf --revision {COMMIT}"):
+        _ = LLMPlanner(model="owner/name", revision=COMMIT, gguf_file="x.gguf").fingerprint
     with pytest.raises(MissingModelError, match="no GGUF file"):
         _ = LLMPlanner(model=str(folder), gguf_file="absent.gguf").fingerprint
     (tmp_path / "text.gguf").write_text("hello")

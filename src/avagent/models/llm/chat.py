@@ -16,6 +16,9 @@ _HERE = "\u0000"
 TEMPLATES = ("model", "vicuna", "plain")
 """`model`: the tokenizer's own chat template (plain without one); `vicuna`: that of Vicuna 1.1 to 1.5."""
 
+_FIXED = {"date_string": "26 Jul 2024", "enable_thinking": False}
+"""Llama 3 tells the date of the day unless it is given (this is its own default); Qwen 3 would think first."""
+
 
 def encode_prompt(tokenizer: Any, system: str, text: str, template: str = "model") -> list[int]:
     """Token ids up to where the answer begins.
@@ -75,7 +78,9 @@ def _apply(tokenizer: Any, template: str, turns: list[dict[str, str]]) -> str | 
     from jinja2.exceptions import TemplateError  # noqa: PLC0415  comes with the extra `hf`
 
     try:
-        return tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False, add_generation_prompt=True)
+        return tokenizer.apply_chat_template(
+            turns, chat_template=template, tokenize=False, add_generation_prompt=True, **_FIXED
+        )
     except TemplateError:
         return None
 

