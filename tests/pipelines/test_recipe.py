@@ -86,3 +86,9 @@ def test_the_fields_of_tfrecords_are_part_of_what_decides():
 def test_fields_that_cannot_be_are_refused(pair: str):
     with pytest.raises(RecipeError, match="tfrecord"):
         load_recipe("embedded", [pair])
+
+
+def test_storage_is_tried_as_the_recipe_says():
+    recipe = load_recipe("embedded", ["worker.storage_attempts=2", "worker.storage_timeout_s=1.5"])
+    assert (recipe.shard_options().storage.attempts, recipe.shard_options().storage.timeout_s) == (2, 1.5)
+    assert recipe.fingerprint({}) == load_recipe("embedded").fingerprint({})

@@ -68,6 +68,9 @@ class RetryPolicy:
             )
 
 
+DEFAULT_RETRIES = RetryPolicy()
+
+
 class TransferError(OSError):
     """A transfer came short or damaged."""
 
@@ -76,7 +79,7 @@ class _Process:
     """What holds for this process, whichever thread asks."""
 
     def __init__(self) -> None:
-        self.policy = RetryPolicy()
+        self.policy = DEFAULT_RETRIES
         self.counts: Counter[str] = Counter()
         self.lock = threading.Lock()
 

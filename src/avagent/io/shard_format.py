@@ -16,6 +16,7 @@ from avagent.core.clip import Clip, ClipRef
 from avagent.io import storage, tfrecord, webdataset
 from avagent.io.media_limits import DEFAULT_DECODING, DecodeLimits, MediaLimits
 from avagent.io.media_limits import DEFAULT_LIMITS as MEDIA_LIMITS
+from avagent.io.retries import DEFAULT_RETRIES, RetryPolicy
 from avagent.io.samples import BadSample, Loose, Sample, ShardItem, ShardSummary
 from avagent.io.shard_output import ShardOutput
 from avagent.io.tar_reader import DEFAULT_LIMITS, ShardLimits
@@ -35,12 +36,14 @@ class ShardOptions:
         fields: which features of a TFRecord are what.
         media: what media may declare and decode to.
         decoding: what decoding a clip may cost.
+        storage: how often, and how long, remote storage is tried.
     """
 
     limits: ShardLimits = DEFAULT_LIMITS
     fields: FieldMapping = DEFAULT_FIELDS
     media: MediaLimits = MEDIA_LIMITS
     decoding: DecodeLimits = DEFAULT_DECODING
+    storage: RetryPolicy = DEFAULT_RETRIES
 
 
 DEFAULT_OPTIONS = ShardOptions()

@@ -210,9 +210,7 @@ class Recipe(_Section):
             fields=self.tfrecord.mapping(),
             media=self.limits.media(),
             decoding=self.limits.decoding(),
-            storage=replace(
-                policy(), attempts=self.worker.storage_attempts, timeout_s=self.worker.storage_timeout_s
-            ),
+            storage=replace(policy(), attempts=self.worker.storage_attempts, timeout_s=self.worker.storage_timeout_s),
         )
 
     def loop_policy(self, margins: tuple[float, float]) -> Policy:

@@ -52,6 +52,7 @@ def wire(recipe: Recipe, *, source: str = "SHARDS") -> Wired:
         RecipeError: an unknown implementation or option; a scorer that is not calibrated.
         MissingModelError: weights or packages are not installed.
     """
+    configure(recipe.shard_options().storage)
     captioner = partial(build_captioner, recipe.captioner.name, dict(recipe.captioner.options))
     planner = partial(build_planner, recipe.planner.name, dict(recipe.planner.options))
     scorer = calibrated_scorer(recipe, SCORER, source)

@@ -10,6 +10,7 @@ from apache_beam.metrics.metric import Metrics
 
 from avagent.core.state import ClipDecision
 from avagent.io.media_store import MediaStore
+from avagent.io.retries import retry_counts
 
 NAMESPACE = "avagent"
 
@@ -30,6 +31,15 @@ def count_cache(store: MediaStore) -> Iterator[None]:
     after = store.stats
     Metrics.counter(NAMESPACE, "cache_hits").inc(after.hits - before.hits)
     Metrics.counter(NAMESPACE, "cache_misses").inc(after.misses - before.misses)
+
+
+@contextmanager
+def count_retries() -> Iterator[None]:
+    """Count the operations on storage that were tried again while the block ran, by operation."""
+    before = retry_counts()
+    yield
+    for operation, count in retry_counts().items():
+        Metrics.counter(NAMESPACE, f"storage_retries_{operation}").inc(count - before.get(operation, 0))
 
 
 def count_served(stage: str, clips: int, counts: Mapping[str, int]) -> None:

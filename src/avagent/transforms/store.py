@@ -8,6 +8,7 @@ from functools import partial
 
 from avagent.io.decoder_process import process_decoder
 from avagent.io.media_store import MediaStore
+from avagent.io.retries import configure
 from avagent.io.shard_format import DEFAULT_OPTIONS, ShardOptions, read_clip
 
 _stores: dict[StoreConfig, MediaStore] = {}
@@ -35,6 +36,7 @@ def process_store(config: StoreConfig) -> MediaStore:
         store = _stores.get(config)
         if store is None:
             _stores.clear()
+            configure(config.shards.storage)
             store = _stores[config] = MediaStore(
                 max_bytes=config.max_bytes,
                 read_clip=partial(read_clip, options=config.shards),

@@ -24,9 +24,10 @@ from avagent.io.records import Provenance, decisions_digest, read_decisions
 from avagent.io.repair import repair_sound
 from avagent.io.repairs import EarlierShard
 from avagent.io.reports import write_report
+from avagent.io.retries import configure
 from avagent.io.rewrite import RewriteOptions, ShardReport, rewrite_shard
 from avagent.io.shard_format import DEFAULT_OPTIONS, ShardOptions
-from avagent.transforms.metrics import NAMESPACE, stage_latency
+from avagent.transforms.metrics import NAMESPACE, count_retries, stage_latency
 from avagent.transforms.progress import report_progress
 from avagent.transforms.read import ShardTask
 
@@ -114,7 +115,9 @@ class ApplyDecisions(beam.PTransform):
 
 
 def _rewrite(task: ShardTask, target: ApplyTarget) -> ShardReport:
-    report = apply_decisions(task.url, target, task.earlier)
+    configure(target.shards.storage)
+    with count_retries():
+        report = apply_decisions(task.url, target, task.earlier)
     Metrics.counter(NAMESPACE, "shards_written").inc()
     Metrics.counter(NAMESPACE, "late_failures").inc(len(report.late_failures))
     report_progress(target.progress, "written", report.filesize)
