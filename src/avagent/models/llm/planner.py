@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import cast
 
 from avagent.core.errors import ClipError, FailureReason, ModelError, RecipeError, Stage
@@ -14,6 +13,7 @@ from avagent.core.ports import PlanRequest
 from avagent.models.embedded.planner import EmbeddedPlanner, rank_plans
 from avagent.models.hf.batching import out_of_memory
 from avagent.models.hf.loading import Once
+from avagent.models.llm.adapters import adapter_folder
 from avagent.models.llm.admissible import admissible
 from avagent.models.llm.chat import TEMPLATES
 from avagent.models.llm.generate import PlanWriter, Written
@@ -137,8 +137,10 @@ class LLMPlanner:
 
     def _check_card(self) -> None:
         """See that an adapter of ours was trained on the prompt that it will be asked with."""
-        card = Path(self.adapter or "").expanduser() / CARD
-        if self.adapter is None or self.decoding != "rank" or not card.is_file():
+        if self.adapter is None or self.decoding != "rank":
+            return
+        card = adapter_folder(self.adapter) / CARD
+        if not card.is_file():
             return
         try:
             trained = json.loads(card.read_text("utf-8"))["prompt"]
