@@ -25,7 +25,7 @@ from avagent.pipelines.refresh import (
 from avagent.pipelines.request import RefineRequest, run_identity, run_record
 from avagent.pipelines.run import Session, commit_decisions, commit_run, limit_tasks, list_inputs
 from avagent.pipelines.summary import conclude_run
-from avagent.pipelines.wiring import wire
+from avagent.pipelines.wiring import for_shards, wire
 
 
 @click.command(context_settings=BEAM_CONTEXT)
@@ -85,7 +85,7 @@ def run_refine(request: RefineRequest, console: Console) -> int:
     shards = list_shards(request.source)
     check_names(shards)
     inputs = list_inputs(shards)
-    wired = wire(request.recipe, source=request.source)
+    wired = for_shards(wire(request.recipe, source=request.source), len(inputs))
     identity = run_identity(wired, inputs, request.limit)
     if is_complete(request.output, identity) and not request.overwrite:
         console.print(f"{request.output} is complete already: same input, recipe and models; nothing to do")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from avagent import __version__
@@ -81,6 +81,14 @@ def wire(recipe: Recipe, *, source: str = "SHARDS") -> Wired:
         recipe=recipe.name, fingerprint=recipe.fingerprint(models), models=models, version=__version__
     )
     return Wired(recipe=recipe, models=models, loop=loop, provenance=provenance)
+
+
+def for_shards(wired: Wired, count: int) -> Wired:
+    """The same for a run over so many shards: failures of the only one count against the run."""
+    failures = wired.loop.failures
+    if count != 1 or failures is None:
+        return wired
+    return replace(wired, loop=replace(wired.loop, failures=replace(failures, one_shard=True)))
 
 
 def _share(recipe: Recipe, port: str) -> Share:

@@ -20,12 +20,13 @@ from avagent.io.dead_letters import letters_url, read_letters
 from avagent.io.manifest import decisions_url
 from avagent.io.media_store import MediaStore
 from avagent.io.merge import MergeOptions, merge_shard
-from avagent.io.records import read_decisions, write_decisions
+from avagent.io.records import decisions_digest, read_decisions, write_decisions
 from avagent.io.reports import read_report, write_report
+from avagent.io.retries import configure
 from avagent.io.rewrite import ShardReport
 from avagent.io.shard_format import ShardOptions
 from avagent.transforms.loop import Loop
-from avagent.transforms.metrics import NAMESPACE
+from avagent.transforms.metrics import NAMESPACE, count_retries
 from avagent.transforms.progress import report_progress
 from avagent.transforms.refine import DecideClips
 from avagent.transforms.store import StoreConfig, process_store
@@ -146,8 +147,7 @@ def merge_letters(task: ReplayTask, target: ApplyTarget) -> ShardReport:
     if report is None:
         raise AVAgentError(f"{task.output} has no report of {task.shard}: refine it again")
     before = list(read_decisions(decisions_url(task.output, task.shard)))
-    url = decisions_url(task.folder, task.shard)
-    after = list(read_decisions(url))
+    after = list(read_decisions(decisions_url(task.folder, task.shard)))
     options = MergeOptions(
         output=task.output,
         folder=task.folder,
@@ -155,9 +155,7 @@ def merge_letters(task: ReplayTask, target: ApplyTarget) -> ShardReport:
         provenance=target.provenance,
         reading=target.shards,
     )
-    merged = merge_shard(report, before, after, options)
-    if merged.late_failures:
-        write_decisions(url, merged.amend(after))
+    merged = replace(merge_shard(report, before, after, options), decisions=decisions_digest(after))
     write_report(task.folder, merged)
     return merged
 
@@ -176,7 +174,9 @@ class MergeLetters(beam.PTransform):
 
 
 def _merge(task: ReplayTask, target: ApplyTarget) -> ShardReport:
-    report = merge_letters(task, target)
+    configure(target.shards.storage)
+    with count_retries():
+        report = merge_letters(task, target)
     Metrics.counter(NAMESPACE, "shards_written").inc()
     report_progress(target.progress, "written", report.filesize)
     return report
