@@ -22,7 +22,7 @@ from avagent.io.changes import Change, read_changes, write_changes
 from avagent.io.known_clips import KnownClips
 from avagent.io.manifest import decisions_url, write_manifest
 from avagent.io.previous import Part, PreviousRun
-from avagent.io.records import read_decisions, write_decisions
+from avagent.io.records import decisions_digest, read_decisions, write_decisions
 from avagent.io.repairs import EarlierShard
 from avagent.io.reports import read_report, write_report
 from avagent.io.rewrite import rewrite_shard
@@ -95,7 +95,8 @@ def night(source, output, previous=None):
             for name in (earlier.shard, *sorted({name for name, _, _ in changes.moved()})):
                 if name is not None:
                     taken.add(earlier.output, name)
-        write_report(output, rewrite_shard(url, decisions, options(output, loud, earlier=taken)))
+        report = rewrite_shard(url, decisions, options(output, loud, earlier=taken))
+        write_report(output, replace(report, decisions=decisions_digest(decisions)))
     rows = ((storage.basename(url), read_decisions(decisions_url(output, url))) for url in urls)
     write_manifest(output, rows, fingerprint="f")
     record = PreviousRun(
@@ -220,6 +221,28 @@ def test_a_copy_elsewhere_is_the_same_only_if_its_version_goes_by_content():
     )
     assert [offer.whole for offer in offers.values()] == [True, False, False]
     assert [offer.shard for offer in offers.values()] == ["s.tar", "t.tar", None]
+
+
+def test_a_copy_elsewhere_gets_decisions_of_its_own_place(root):
+    """But for a shard with dead letters, whose reasons tell of the place where it was."""
+    corpus = {"s-0.tar": [(key, content) for key in KEYS for content in range(1)], "s-2.tfrecord": [("c", 0), ("d", 3)]}
+    places = [storage.join(root, name) for name in ("in", "copy")]
+    for place in places:
+        write_corpus(place, corpus)
+    previous, _ = night(places[0], storage.join(root, "first"))
+    night(places[1], storage.join(root, "afresh"))
+    output = storage.join(root, "second")
+    for url in storage.list_folder(places[1]):
+        name = storage.basename(url)
+        earlier = replace(offer(previous, storage.join(places[0], name)), same_input=True)
+        before = read_report(previous.output, name)
+        if before.errors:
+            assert carry_over(url, earlier, output) is None
+            continue
+        assert carry_over(url, earlier, output) == read_report(output, name)
+        made, expected = files(output), files(storage.join(root, "afresh"))
+        named = {path for path in expected if name in path}
+        assert {path: made[path] for path in named} == {path: expected[path] for path in named}
 
 
 def test_a_renamed_shard_is_compared_with_what_it_was():

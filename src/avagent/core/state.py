@@ -33,6 +33,7 @@ PASSING_REASONS = frozenset(
         FailureReason.CHANGED_SINCE_LISTED,
         FailureReason.MODEL_FAILED,
         FailureReason.WRITE_FAILED,
+        FailureReason.DECODER_TIMED_OUT,
     }
 )
 """Causes of failure that may be gone at the next try, though the clip is the same."""

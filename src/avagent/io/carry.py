@@ -14,7 +14,7 @@ from avagent.io import storage
 from avagent.io.changes import ShardChanges, write_changes
 from avagent.io.manifest import decisions_url
 from avagent.io.previous import Earlier
-from avagent.io.records import write_decisions
+from avagent.io.records import decisions_digest, write_decisions
 from avagent.io.repairs import repairs_url
 from avagent.io.reports import read_report, write_report
 from avagent.io.rewrite import ERRORS_FOLDER, ShardReport
@@ -43,8 +43,8 @@ def carry_over(shard: str, earlier: Earlier, output: str, *, decisions_only: boo
     report, text = found
     if not decisions_only:
         _copy_shard(report, earlier, output)
-    _write_decisions(shard, earlier, output, text)
     write_changes(output, shard, ShardChanges(previous=earlier.shard, carried=True, reused=report.clips))
+    report = _write_decisions(report, earlier, output, text)
     if not decisions_only:
         write_report(output, report)
     return report
@@ -99,14 +99,16 @@ def _copy_shard(report: ShardReport, earlier: Earlier, output: str) -> None:
         storage.copy(repairs_url(earlier.output, report.name), repairs_url(output, report.name))
 
 
-def _write_decisions(shard: str, earlier: Earlier, output: str, text: bytes) -> None:
-    """As they are, or for the shard's new place."""
-    target = decisions_url(output, shard)
+def _write_decisions(report: ShardReport, earlier: Earlier, output: str, text: bytes) -> ShardReport:
+    """As they are, or for the shard's new place; gives the report that goes with them."""
+    target = decisions_url(output, report.source)
     first: Any = from_json(text.split(b"\n", 1)[0] or b"null")
-    if first is None or first["ref"]["shard"] == shard:
+    if first is None or first["ref"]["shard"] == report.source:
         storage.write_bytes(target, text)
-        return
-    write_decisions(target, (replace(d, ref=replace(d.ref, shard=shard)) for d in earlier.decisions()))
+        return report
+    decisions = [replace(d, ref=replace(d.ref, shard=report.source)) for d in earlier.decisions()]
+    write_decisions(target, decisions)
+    return replace(report, decisions=decisions_digest(decisions))
 
 
 def _size(url: str) -> int | None:

@@ -86,6 +86,12 @@ def decisions_url(output: str, shard: str) -> str:
     return storage.join(output, MANIFEST_FOLDER, DECISIONS_FOLDER, f"{storage.basename(shard)}.jsonl")
 
 
+def shards_decided(output: str) -> frozenset[str]:
+    """Names of the shards that have decisions, by one listing. Raises OSError."""
+    names = storage.folder_sizes(storage.join(output, MANIFEST_FOLDER, DECISIONS_FOLDER))
+    return frozenset(name.removesuffix(".jsonl") for name in names)
+
+
 def manifest_url(output: str, name: str) -> str:
     """A file of the manifest folder."""
     return storage.join(output, MANIFEST_FOLDER, name)

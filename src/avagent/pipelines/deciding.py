@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from avagent.io import storage
-from avagent.io.manifest import decisions_url
+from avagent.io.manifest import shards_decided
 from avagent.pipelines.progress import Tally
 from avagent.pipelines.run import InputShard, Session, phase_progress, run_phase
 from avagent.transforms.read import ShardTask
@@ -14,7 +14,8 @@ from avagent.transforms.read import ShardTask
 
 def decide_phase(session: Session, tasks: Sequence[ShardTask], inputs: Sequence[InputShard]) -> None:
     """Decide on every shard that has no decision file yet."""
-    todo = [task for task in tasks if not storage.exists(decisions_url(session.output, task.url))]
+    decided = shards_decided(session.output)
+    todo = [task for task in tasks if storage.basename(task.url) not in decided]
     if not todo:
         return
     # Brings Beam's inference module and the model runtimes with it: half of what a night without changes would take.

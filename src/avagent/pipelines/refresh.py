@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from pydantic_core import from_json
@@ -24,7 +25,8 @@ from avagent.io.changes import (
     read_changes,
 )
 from avagent.io.commit import RUN_FILE
-from avagent.io.manifest import decisions_url, manifest_url, open_table
+from avagent.io.concurrent import ordered_map
+from avagent.io.manifest import decisions_url, manifest_url, open_table, shards_decided
 from avagent.io.previous import (
     LATEST,
     POINTER_FILE,
@@ -35,7 +37,7 @@ from avagent.io.previous import (
     read_previous,
 )
 from avagent.io.records import read_decisions
-from avagent.io.reports import read_report
+from avagent.io.reports import shards_reported
 from avagent.pipelines.progress import Tally
 from avagent.pipelines.request import RefineRequest, stage_fingerprints
 from avagent.pipelines.run import InputShard, Session, phase_progress, run_phase
@@ -104,17 +106,15 @@ def with_earlier(
 
 def carry_phase(session: Session, tasks: Sequence[ShardTask], *, decisions_only: bool) -> None:
     """Take over the shards that did not change and are not here yet."""
-    todo = [task for task in tasks if task.earlier is not None and task.earlier.whole and not _here(session, task)]
+    here = shards_decided(session.output) if decisions_only else shards_reported(session.output)
+    offered = (task for task in tasks if task.earlier is not None and task.earlier.whole)
+    todo = [task for task in offered if storage.basename(task.url) not in here]
     if not todo:
         return
     tally = Tally(unit="shards", total_bytes=0, total=len(todo))
     with phase_progress(session, "carry", tally) as path:
         carry = CarryShards(session.output, decisions_only=decisions_only, progress=path)
         run_phase(session, "carry", todo, carry)
-
-
-def _here(session: Session, task: ShardTask) -> bool:
-    return read_report(session.output, task.url) is not None
 
 
 def report_changes(session: Session, tasks: Sequence[ShardTask], previous: PreviousRun) -> dict[str, Any]:
@@ -125,33 +125,37 @@ def report_changes(session: Session, tasks: Sequence[ShardTask], previous: Previ
     """
     counts = RefreshCounts()
     # Read twice: after a change of the recipe, all clips of all shards would be held at once.
-    moved = {clip for task in tasks for clip in _changes(session.output, task).moved()}
+    every = ordered_map(lambda task: set(_changes(session.output, task).moved()), tasks)
+    moved = {clip for found in every for clip in found}
     with open_table(manifest_url(session.output, CHANGES_FILE), CHANGES_COLUMNS) as table:
-        for task in tasks:
-            changes = _changes(session.output, task).without(moved)
-            counts.add(changes)
-            for row in change_rows(storage.basename(task.url), changes, _clips(session.output, task.url)):
-                table.add(row)
-        for shard in _gone(tasks, previous):
-            changes = _all_deleted(previous, shard).without(moved)
-            counts.add(changes)
-            for row in change_rows(shard, changes, ()):
+        for name, changes, clips in chain(_compared(session.output, tasks), _gone(tasks, previous)):
+            kept = changes.without(moved)
+            counts.add(kept)
+            for row in change_rows(name, kept, clips):
                 table.add(row)
     record = counts.record()
     _print(session.console, previous, record)
     return {"previous": previous.output, **record}
 
 
-def _gone(tasks: Sequence[ShardTask], previous: PreviousRun) -> list[str]:
+_Compared = tuple[str, ShardChanges, list[tuple[str, str]]]
+"""Name of a shard, what changed in it, and (key, content hash) of its clips."""
+
+
+def _compared(output: str, tasks: Sequence[ShardTask]) -> Iterator[_Compared]:
+    def one(task: ShardTask) -> _Compared:
+        return storage.basename(task.url), _changes(output, task), list(_clips(output, task.url))
+
+    return ordered_map(one, tasks)
+
+
+def _gone(tasks: Sequence[ShardTask], previous: PreviousRun) -> Iterator[_Compared]:
     """Shards of the previous run that none of this one answers for; with a limit, what is not read is not gone."""
     if any(task.clips is not None for task in tasks):
-        return []
-    return sorted(set(previous.inputs) - {task.earlier.shard for task in tasks if task.earlier is not None})
-
-
-def _all_deleted(previous: PreviousRun, shard: str) -> ShardChanges:
-    earlier = Earlier(output=previous.output, shard=shard, holds=frozenset())
-    return ShardChanges(previous=shard, clips=tuple(map(deleted, earlier.decisions())))
+        return
+    for shard in sorted(set(previous.inputs) - {task.earlier.shard for task in tasks if task.earlier is not None}):
+        earlier = Earlier(output=previous.output, shard=shard, holds=frozenset())
+        yield shard, ShardChanges(previous=shard, clips=tuple(map(deleted, earlier.decisions()))), []
 
 
 def _changes(output: str, task: ShardTask) -> ShardChanges:

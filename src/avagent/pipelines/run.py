@@ -18,6 +18,7 @@ from rich.console import Console
 
 from avagent.io import storage
 from avagent.io.commit import finalize, write_run
+from avagent.io.concurrent import ordered_map
 from avagent.io.manifest import ManifestCounts, decisions_url, write_manifest
 from avagent.io.records import read_decisions
 from avagent.io.rewrite import ShardReport
@@ -72,7 +73,7 @@ def list_inputs(shards: Sequence[str]) -> tuple[InputShard, ...]:
     """The shards with size and version; what cannot be read is listed too: it becomes a dead letter, not a crash."""
     folders = Counter(storage.parent(url) for url in shards)
     listed = {folder: _listing(folder) for folder, count in folders.items() if count >= _LISTED_FROM}
-    return tuple(_input(url, listed.get(storage.parent(url), {})) for url in shards)
+    return tuple(ordered_map(lambda url: _input(url, listed.get(storage.parent(url), {})), shards))
 
 
 def _listing(folder: str) -> dict[str, tuple[int, str]]:
