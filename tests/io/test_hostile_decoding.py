@@ -47,6 +47,11 @@ def pool() -> Iterator[DecoderPool]:
     made.close()
 
 
+def pids(pool: DecoderPool) -> tuple[int, ...]:
+    """Process ids of the children that are idle."""
+    return tuple(child._process.pid for child in pool._idle)
+
+
 def alive(pid: int) -> bool:
     """A zombie counts as alive: it is one that nobody has waited for."""
     return Path(f"/proc/{pid}").exists()
@@ -114,7 +119,7 @@ def test_what_hangs_is_killed(function):
     error = reason_of(pool, function, b"")
     assert error.reason == FailureReason.DECODER_TIMED_OUT
     assert "limits.decode_seconds" in str(error)
-    assert pool.pids() == ()
+    assert pids(pool) == ()
     pool.close()
 
 
@@ -138,14 +143,14 @@ def test_what_crashes_costs_one_clip(function, how):
     assert error.reason == FailureReason.DECODER_CRASHED
     assert how in str(error)
     assert pool.run(container.probe, CLIP).has_video
-    (pid,) = pool.pids()
+    (pid,) = pids(pool)
     pool.close()
     assert not alive(pid)
 
 
 def test_a_child_that_somebody_killed_costs_nothing(pool, tmp_path):
     assert pool.run(bad.crash_once, str(tmp_path / "marker")) == "survived"
-    (pid,) = pool.pids()
+    (pid,) = pids(pool)
     os.kill(pid, signal.SIGKILL)
     assert pool.run(bad.process_id) != pid
     assert not alive(pid)
@@ -187,7 +192,7 @@ def test_children_are_reused_and_there_are_no_more_than_threads(pool):
     for thread in threads:
         thread.join()
     assert 1 <= len(seen) <= 2
-    assert set(small.pids()) == seen
+    assert set(pids(small)) == seen
     small.close()
     assert not any(alive(pid) for pid in seen)
 
@@ -204,7 +209,7 @@ def test_one_pool_a_process_until_other_limits_are_asked_for():
     first = process_decoder(LIMITS)
     assert process_decoder(LIMITS) is first
     assert first.run(container.probe, CLIP).has_audio
-    (pid,) = first.pids()
+    (pid,) = pids(first)
     second = process_decoder(HASTY)
     assert second is not first
     assert not alive(pid)
@@ -218,6 +223,9 @@ SCRIPT = """
     from avagent.io.decoder_process import process_decoder
     from avagent.io.media_limits import DecodeLimits
 
+    def pids(pool):
+        return [child._process.pid for child in pool._idle]
+
     def main():
         decoder = process_decoder(DecodeLimits())
         clip = sys.stdin.buffer.read()
@@ -227,14 +235,14 @@ SCRIPT = """
             if pid == 0:
                 mine = process_decoder(DecodeLimits())
                 mine.run(container.probe, clip)
-                os._exit(0 if not set(mine.pids()) & set(decoder.pids()) else 1)
+                os._exit(0 if not set(pids(mine)) & set(pids(decoder)) else 1)
             assert os.waitpid(pid, 0)[1] == 0
             decoder.run(container.probe, clip)
         else:
             thread = threading.Thread(target=decoder.run, args=(container.probe, clip))
             thread.start()
             thread.join()
-        print(*decoder.pids(), flush=True)
+        print(*pids(decoder), flush=True)
         if sys.argv[1] == "killed":
             os.kill(os.getpid(), 9)
     main()
@@ -247,9 +255,9 @@ def test_children_end_with_their_worker(ending):
         [sys.executable, "-c", textwrap.dedent(SCRIPT), ending], input=CLIP, capture_output=True, check=False
     )
     assert worker.returncode == (-9 if ending == "killed" else 0), worker.stderr
-    pids = [int(pid) for pid in worker.stdout.split()]
-    assert len(pids) == 1
-    for pid in pids:
+    found = [int(pid) for pid in worker.stdout.split()]
+    assert len(found) == 1
+    for pid in found:
         gone = subprocess.run(["tail", f"--pid={pid}", "-s", "0.05", "-f", "/dev/null"], check=False, timeout=30)
         assert gone.returncode == 0
 

@@ -71,7 +71,7 @@ def names() -> Hostile:
     sparse.size, sparse.pax_headers = 512, {"GNU.sparse.major": "1", "GNU.sparse.realsize": str(1 << 50)}
     parts = [
         entry("../../escaped.mp4", b"1"),
-        entry("/tmp/absolute.mp4", b"2"),  # noqa: S108
+        entry("/etc/absolute.mp4", b"2"),
         entry("C:\\windows.mp4", b"3"),
         entry("link.mp4", kind=tarfile.SYMTYPE, link="/etc/passwd"),
         entry("hard.mp4", kind=tarfile.LNKTYPE, link="../../etc/passwd"),

@@ -74,11 +74,6 @@ class _Child:
                 f" limits: --set {SECTION}.decode_seconds=null"
             ) from error
 
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        return self._process.pid
-
     def call(self, request: dict[str, object], seconds: float) -> dict[str, Any]:
         """The child's answer. Raises TimeoutError, DecoderCrashedError: the child is dead then."""
         deadline = time.monotonic() + seconds
@@ -146,11 +141,6 @@ class DecoderPool:
     def forked(self) -> bool:
         """Whether this is a copy in a forked process, whose children are not its own."""
         return os.getpid() != self._owner
-
-    def pids(self) -> tuple[int, ...]:
-        """Process ids of the children that are idle."""
-        with self._lock:
-            return tuple(child.pid for child in self._idle)
 
     def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """What a function gives, run in a child.
