@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ class ImageBindScorer(EmbeddingScorer):
             raise RecipeError(f"dtype must be float32, bfloat16 or float16, got {self.dtype!r}")
         _check_file(self._file)
         _check_package()
-        _log.warning(LICENCE)
+        _say_licence()
 
     @property
     def name(self) -> str:
@@ -103,6 +104,12 @@ class ImageBindScorer(EmbeddingScorer):
         """The networks for sound and picture, in evaluation mode, on their device."""
         device = torch_device(self.device)
         return ImageBindEncoder(load_network(self._file), device, self.dtype)
+
+
+@cache
+def _say_licence() -> None:
+    """Once a process: ports are built several times."""
+    _log.warning(LICENCE)
 
 
 class ImageBindEncoder:
