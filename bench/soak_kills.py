@@ -29,22 +29,16 @@ RESULTS = ROOT / "bench" / "results" / "soak_kills.json"
 sys.path[:0] = [str(ROOT / "tests" / "pipelines"), str(ROOT / "tests")]
 
 from killing import PHASES, Case, Peace, run_in_peace, run_under_fire  # noqa: E402
+from scripted_runs import Logged, write_corpus, write_recipe  # noqa: E402
 from scripted_runs import start as start_scripted  # noqa: E402
-from scripted_runs import write_corpus, write_recipe  # noqa: E402
 
 TWO_WORKERS = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
 TARGETS = PHASES[:4]
 
 
-def start_embedded(*arguments: object) -> subprocess.Popen[bytes]:
+def start_embedded(*arguments: object) -> Logged:
     """The command as users have it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "avagent.pipelines.cli", *(str(a) for a in arguments)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    return Logged([sys.executable, "-m", "avagent.pipelines.cli", *arguments])
 
 
 def scripted_cases(folder: Path) -> dict[str, Case]:
@@ -110,6 +104,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=25, help="begin no trial after so long")
     parser.add_argument("--to", type=Path, default=RESULTS, help="file for the results")
+    parser.add_argument("--case", default="", help="only cases whose title has this text")
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)  # noqa: S311  (moments, no secrets)
     until = time.monotonic() + arguments.minutes * 60
@@ -120,7 +115,8 @@ def main() -> int:
         cases = {title: (case, -(-arguments.kills // 3)) for title, case in scripted.items()}
         if arguments.embedded:
             cases["embedded, real clips"] = (embedded_case(folder / "real"), arguments.embedded)
-        for number, (title, (case, kills)) in enumerate(cases.items()):
+        chosen = {title: found for title, found in cases.items() if arguments.case in title}
+        for number, (title, (case, kills)) in enumerate(chosen.items()):
             print(title, flush=True)
             results["cases"][title] = soak(case, folder / str(number), kills, rng, until)
     found = results["cases"].values()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runs import contents
+from scripted_runs import Logged
 
 from avagent.io.samples import BadSample
 from avagent.io.shard_format import read_shard
@@ -20,7 +21,7 @@ from avagent.io.shards import list_shards
 
 PHASES = ("start", "decide", "apply", "commit", "end")
 """`end`: `_SUCCESS` is there, the process is not gone yet."""
-Start = Callable[..., subprocess.Popen[bytes]]
+Start = Callable[..., Logged]
 """Starts `avagent` with these arguments, as the leader of a process group."""
 
 
@@ -99,7 +100,7 @@ def run_in_peace(case: Case, output: Path) -> Peace:
             now = time.perf_counter()
             seconds[phase_of(output, shards)] += now - last
             last = now
-        text = _output(process)
+        text = process.text()[-4000:]
         if process.returncode != 0:
             raise RuntimeError(f"{command} failed:\n{text}")
     return Peace(contents=contents(output), seconds=dict(seconds))
@@ -116,7 +117,7 @@ def run_under_fire(case: Case, output: Path, peace: Peace, targets: Sequence[str
             if target is not None and _kill(case, output, process, target, rng.uniform(0, peace.seconds[target])):
                 trial.kills[phase_of(output, case.shards)] += 1
                 continue
-            text = _output(process)
+            text = process.text()[-4000:]
             if process.returncode != 0:
                 raise RuntimeError(f"{command} failed after {dict(trial.kills)} kills:\n{text}")
             break
@@ -138,7 +139,7 @@ def keys_in(folders: Sequence[Path]) -> Counter[str]:
     return found
 
 
-def _kill(case: Case, output: Path, process: subprocess.Popen[bytes], target: str, delay: float) -> bool:
+def _kill(case: Case, output: Path, process: Logged, target: str, delay: float) -> bool:
     """Kill the process and its children some time after a phase has begun; False: it was done before."""
     number = PHASES.index(target)
     shards = case.shards
@@ -148,18 +149,14 @@ def _kill(case: Case, output: Path, process: subprocess.Popen[bytes], target: st
     if _over(process, delay):
         return False
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.text()
     return True
 
 
-def _over(process: subprocess.Popen[bytes], seconds: float = 0.001) -> bool:
+def _over(process: Logged, seconds: float = 0.001) -> bool:
     """Whether a process ends within some time."""
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
         return False
     return True
-
-
-def _output(process: subprocess.Popen[bytes]) -> str:
-    return process.communicate()[0].decode(errors="replace")[-4000:]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.abc
 import io
 import os
 import subprocess
 import sys
 import tarfile
+import tempfile
 import wave
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -92,29 +92,34 @@ def _write_tar(path: Path, samples: Sequence[tuple[str, bytes]]) -> None:
                 archive.addfile(info, io.BytesIO(content))
 
 
-def start(*arguments: object) -> subprocess.Popen[bytes]:
-    """The command `avagent`, with the scripted ports known, as the leader of a process group of its own."""
-    path = os.pathsep.join(filter(None, [str(PORTS), str(ROOT / "tests" / "io"), os.environ.get("PYTHONPATH")]))
-    return subprocess.Popen(
-        [sys.executable, str(Path(__file__)), *(str(a) for a in arguments)],
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+class Logged(subprocess.Popen[bytes]):
+    """A command as the leader of a process group of its own; what it prints goes to a file: a pipe may fill up."""
+
+    def __init__(self, command: Sequence[object], path: Sequence[Path] = ()) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `text`)
+        found = os.pathsep.join(filter(None, [*(str(p) for p in path), os.environ.get("PYTHONPATH")]))
+        environment = {**os.environ, "PYTHONPATH": found, "OMP_NUM_THREADS": "1"}
+        super().__init__(
+            [str(part) for part in command],
+            env=environment,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def communicate(self, *_: object, **__: object) -> tuple[bytes, bytes]:
+        """As of a process with a pipe."""
+        return self.text().encode(), b""
+
+    def text(self) -> str:
+        """What it printed, once it is over."""
+        self.wait()
+        with self._log as log:
+            log.seek(0)
+            return log.read().decode(errors="replace")
 
 
-class _NoModelRuntime(importlib.abc.MetaPathFinder):
-    """Beam's inference module imports any model runtime that it finds, which takes longer than a scripted run."""
-
-    def find_spec(self, name: str, path: object, target: object = None) -> None:
-        if name in ("torch", "transformers", "tensorflow"):
-            raise ModuleNotFoundError(f"{name} is left out", name=name)
-
-
-if __name__ == "__main__":
-    sys.meta_path.insert(0, _NoModelRuntime())
-    from avagent.pipelines.cli import main
-
-    with scripted_ports():
-        sys.exit(main())
+def start(*arguments: object) -> Logged:
+    """The command `avagent`, with the scripted ports known to it and to its workers."""
+    path = [Path(__file__).parent / "scripted_site", PORTS, ROOT / "tests" / "io"]
+    return Logged([sys.executable, "-m", "avagent.pipelines.cli", *arguments], path)
