@@ -259,3 +259,20 @@ def test_arguments_that_cannot_be_used(output: Path, tmp_path: Path, capsys: Any
     assert run("replay", "--output", output) == 2
     assert "not finished" in capsys.readouterr().err
     assert run("replay", "--output", output, "--reason", "bad_luck") == 2
+
+
+def test_a_run_that_goes_wrong_stops_early_and_says_why(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "in").mkdir()
+    for shard in range(4):
+        tar(tmp_path / "in" / f"{shard}.tar", tuple((f"corrupt-{shard}-{i}.wav", b"no media") for i in range(30)))
+    options = (*QUICK, "--set", "max_failure_ratio=0.1")
+    command = ("refine", "--input", tmp_path / "in", "--output", tmp_path / "out", "--recipe", recipe, *options)
+    assert run(*command, "--set", "failure_check_after=40") == 1
+    shown = capsys.readouterr().err
+    assert "stopped early: " in shown
+    assert "corrupt_media (e.g. clip 'corrupt-" in shown
+    assert "while running" not in shown
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+    assert run(*command, "--set", "failure_check_after=null") == 3

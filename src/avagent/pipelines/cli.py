@@ -64,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    # Libraries warn of what is ours to handle; what we warn of (a licence) is the user's to know.
+    logging.getLogger("avagent").setLevel(logging.DEBUG if debug else logging.WARNING)
     return _guarded(lambda: commands.main(given, prog_name="avagent", standalone_mode=False), debug=debug)
 
 
@@ -79,7 +81,7 @@ def _guarded(run: Callable[[], Any], *, debug: bool) -> int:
     except UsageError as error:
         return _report(str(error), UNUSABLE)
     except AVAgentError as error:
-        return _report(str(error), FAILED)
+        return _report(_without_step(str(error)), FAILED)
     except Exception as error:  # noqa: BLE001  (the last frame: every error becomes a message and an exit code)
         if debug:
             traceback.print_exc()
@@ -91,7 +93,12 @@ def _guarded(run: Callable[[], Any], *, debug: bool) -> int:
 def _given_up(error: BaseException) -> str | None:
     """What a worker said when it gave the run up: runners pass an error on as text."""
     _, found, message = _root(error).partition(f"{TooManyFailuresError.__name__}: ")
-    return message.partition(" [while running ")[0] if found else None
+    return _without_step(message) if found else None
+
+
+def _without_step(message: str) -> str:
+    """Beam tells the step behind a worker's error."""
+    return message.partition(" [while running ")[0]
 
 
 def _root(error: BaseException) -> str:
