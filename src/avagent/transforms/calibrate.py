@@ -12,7 +12,6 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
-from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.pvalue import PCollection
 
 from avagent.core.calibrating import ScoredPair
@@ -23,6 +22,7 @@ from avagent.core.state import ClipState
 from avagent.io.calibrations import write_pairs
 from avagent.io.media_store import MediaStore
 from avagent.io.pair_views import Example, examples
+from avagent.transforms.inference import ModelHandler, RunInference
 from avagent.transforms.loop import PortLoader
 from avagent.transforms.metrics import NAMESPACE, count_cache, stage_latency
 from avagent.transforms.progress import report_progress

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-from apache_beam.ml.inference.base import ModelHandler
-
 from avagent.core.state import ClipDecision, ClipState
 from avagent.io.media_store import MediaStore
 from avagent.transforms.hosting import HostedPort
+from avagent.transforms.inference import ModelHandler
 from avagent.transforms.loop import PortLoader, PortT
 from avagent.transforms.metrics import count_served, stage_latency
 from avagent.transforms.store import StoreConfig

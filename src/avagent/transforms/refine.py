@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.ml.inference.base import RunInference
 from apache_beam.pvalue import PCollection, TaggedOutput
 
 from avagent.core.ports import Scorer
@@ -18,6 +17,7 @@ from avagent.core.state import ClipDecision, ClipState, conclude
 from avagent.transforms.evaluate import evaluate_decisions
 from avagent.transforms.failures import count_failure
 from avagent.transforms.infer import PortHandler
+from avagent.transforms.inference import RunInference
 from avagent.transforms.loop import Loop, PortLoader
 from avagent.transforms.metrics import count_cache, count_decision, stage_latency
 from avagent.transforms.progress import report_progress
