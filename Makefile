@@ -19,6 +19,7 @@ TESTS ?= tests
 TEST_WORKERS ?= 2
 DEMO_OUTPUT ?= demo-output
 DEMO_CLIPS ?=
+PLANNER_OUTPUT ?= planner-output
 BENCHES ?= $(sort $(wildcard bench/[a-z]*.py))
 
 .PHONY: help
@@ -69,6 +70,10 @@ $(MEDIA): tools/fetch_media.py tools/media.sha256 | $(BIN)/python
 demo: $(INSTALLED) $(MEDIA)  ## repair real clips with the embedded models (DEMO_CLIPS=12: only some)
 	@$(BIN)/python examples/demo/run_demo.py --output $(DEMO_OUTPUT) $(if $(DEMO_CLIPS),--clips $(DEMO_CLIPS))
 
+.PHONY: planner
+planner: $(INSTALLED) $(MEDIA)  ## train the small LLM planner and compare it (under an hour on two cores; docs/planner.md)
+	@OMP_NUM_THREADS=2 $(BIN)/python examples/planner/run_planner.py --output $(PLANNER_OUTPUT)
+
 .PHONY: test
 test: $(INSTALLED) $(TESTABLE) $(MEDIA)  ## every test (TESTS=tests/core: only some)
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(TESTS)
@@ -89,7 +94,7 @@ bench: $(INSTALLED) $(MEDIA)  ## every benchmark in bench/, one after the other 
 
 .PHONY: clean
 clean:  ## remove what was made here; .venv and .cache stay
-	rm -rf build dist $(DEMO_OUTPUT) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist $(DEMO_OUTPUT) $(PLANNER_OUTPUT) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests tools examples bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: distclean

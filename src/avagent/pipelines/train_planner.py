@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from avagent.core.errors import UsageError
+from avagent.core.errors import ParameterError, UsageError
 from avagent.io.plan_pairs import PlanPair, Split, pairs_fingerprint, read_pairs
 from avagent.models.llm.loading import LanguageModelSource
 from avagent.models.llm.training import ATTENTION, FEED_FORWARD, Training, Tuning, TuningReport, train_adapter
@@ -83,13 +83,11 @@ def train_planner(data: str, base: str, revision: str | None, output: Path, targ
     own = {name: flags.pop(name) for name in ("resume", "evaluate", "template")}
     flags.pop("debug")
     modules = tuple(name.strip() for name in target_modules.split(",") if name.strip())
-    request = TrainRequest(
-        data=data,
-        source=base_source(base, revision),
-        output=output,
-        tuning=Tuning(target_modules=modules, **flags),
-        **own,
-    )
+    try:
+        tuning = Tuning(target_modules=modules, **flags)
+    except ParameterError as error:
+        raise UsageError(str(error)) from error
+    request = TrainRequest(data=data, source=base_source(base, revision), output=output, tuning=tuning, **own)
     return run_train_planner(request, Console(soft_wrap=True))
 
 
