@@ -122,6 +122,7 @@ def save_all(folder: Path) -> dict[str, dict[str, Any]]:
         "pe_av": {"model": str(pe_av), "device": "cpu"},
         "clap_clip": {"audio_model": str(clap), "picture_model": str(clip), "device": "cpu"},
         "clap_xclip": {"audio_model": str(clap), "picture_model": str(xclip), "device": "cpu"},
+        "caption_xclip": {"model": str(xclip), "device": "cpu"},
     }
 
 

@@ -24,10 +24,12 @@ CALLED_BY_OTHERS = (
     *("should_garbage_collect_on_timeout", "_add_argparse_args", "get_preprocess_fns", "override_metrics"),
     # readers of file-like objects (av, pyarrow)
     *("readable", "readinto", "seekable", "tell", "writable"),
+    # a trainer of transformers, and its callbacks
+    *("compute_loss", "on_log"),
     # click.Group
     *("list_commands", "get_command", "format_commands"),
 )
-CALLED_BY_USERS = ("apply_all",)  # the door to the actions for a script of one's own
+CALLED_BY_USERS = ("apply_all", "read_clips", "RefinedClips")  # doors for scripts and training code
 CALLED_BY_DECORATOR = ("@*.command", "@*.group", "@*.callback", "@field_validator", "@model_validator", "@*_serializer")
 
 

@@ -23,7 +23,17 @@ from avagent.models.llm.generate import PlanWriter
 from avagent.models.llm.loading import LanguageModel, LanguageModelSource
 from avagent.models.llm.planner import LLMPlanner
 from avagent.models.llm.prompt import render
-from avagent.models.llm.schema import PARAMETERS, parse_plan, plan_schema, plan_text
+from avagent.models.llm.schema import FIELDS, PARAMETERS, parse_plan, plan_schema
+
+
+def plan_text(plan: Plan) -> str:
+    """The plan as an LLM is to write it."""
+    found: dict[str, Any] = {}
+    for name, _ in FIELDS:
+        action = getattr(plan, name)
+        found[name] = action and {"kind": action.kind, **{n: getattr(action, n) for n in PARAMETERS[action.kind]}}
+    return json.dumps(found)
+
 
 REQUESTS = (asked(BROKEN), asked(NOISY), asked(LATE), asked(CLEAN))
 

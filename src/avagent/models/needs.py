@@ -26,6 +26,7 @@ _PACKAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "llm": (_HF, ("torch", "transformers", "accelerate", "sentencepiece")),
     "pe_av": (_HF, ("torch", "transformers", "accelerate", "timm", "torchvision")),
     "clap_clip": (_HF, ("torch", "transformers", "accelerate")),
+    "caption_xclip": (_HF, ("torch", "transformers", "accelerate")),
     "imagebind": (_IMAGEBIND, ("torch", "timm", "einops", "ftfy", "iopath", "regex", "imagebind")),
     "remote": ("pip install 'avagent[remote]'", ("openai",)),
 }

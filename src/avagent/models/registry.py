@@ -27,6 +27,7 @@ PLANNERS: Mapping[str, str] = {
     "llm": "avagent.models.llm.planner:LLMPlanner",
 }
 SCORERS: Mapping[str, str] = {
+    "caption_xclip": "avagent.models.scorers.caption_xclip:CaptionXClipScorer",
     "clap_clip": "avagent.models.scorers.clap_clip:ClapClipScorer",
     "embedded": "avagent.models.embedded.scorer:EmbeddedScorer",
     "imagebind": "avagent.models.scorers.imagebind:ImageBindScorer",

@@ -90,14 +90,3 @@ def _action(data: Any, name: str, kinds: Collection[str]) -> Action | None:
     if data["kind"] not in kinds:
         raise ParameterError(f"{name} must be one of {', '.join(kinds)}, got {data['kind'][:40]!r}")
     return action_from_dict({"kind": data["kind"], "params": {k: v for k, v in data.items() if k != "kind"}})
-
-
-def plan_text(plan: Plan) -> str:
-    """The plan as an LLM is to write it: what training on parameters would use as an answer."""
-    return json.dumps({name: _written(getattr(plan, name)) for name, _ in FIELDS}, separators=(",", ":"))
-
-
-def _written(action: Action | None) -> dict[str, Any] | None:
-    if action is None:
-        return None
-    return {"kind": action.kind, **{name: getattr(action, name) for name in PARAMETERS[action.kind]}}

@@ -1,21 +1,21 @@
-"""What all scorers on pretrained networks share: a clip's windows to vectors, vectors to scores."""
+"""What scorers on embeddings share: a clip's windows to vectors, vectors to raw scores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from avagent.core.calibration import Calibrations
-from avagent.core.errors import CalibrationError, ClipError, FailureReason, ModelError, RecipeError
+from avagent.core.errors import ClipError, FailureReason, ModelError, RecipeError
 from avagent.core.media import FloatArray, Frames, TimeArray, Waveform
 from avagent.core.ports import ClipView
-from avagent.core.scores import RawScores, Scores
+from avagent.core.scores import RawScores
 from avagent.dsp.motion import is_still
 from avagent.models.cache import BoundedCache, picture_key
 from avagent.models.hf.loading import Once
+from avagent.models.scorers.calibrated import CalibratedScorer, no_scores
 from avagent.models.scorers.windows import WindowPlan, cosine, unit
 
 CACHED_PICTURES = 512
@@ -59,16 +59,13 @@ class _Parts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddingScorer:
+class EmbeddingScorer(CalibratedScorer):
     """Both scores from cosines, through the calibration.
 
     Alignment: between the vectors of the whole sound and of pictures spread over the clip. Synchronization: see
     :meth:`~avagent.models.scorers.windows.WindowPlan.contrast`.
 
     Attributes:
-        calibration: from `avagent calibrate`, for this model with these options.
-        uncalibrated: without one, map raw values by (1 + value) / 2 instead; then both margins must be given.
-        margin_alignment, margin_synchronization: the scores' noise where no calibration tells it, [0, 1).
         window_s, hop_s, frames_per_window, least_shift_s: see :class:`~avagent.models.scorers.windows.WindowPlan`.
         batch: windows or shots per forward pass at most; halved where memory does not suffice.
 
@@ -76,10 +73,6 @@ class EmbeddingScorer:
         RecipeError: a value out of bounds.
     """
 
-    calibration: Calibrations | None = None
-    uncalibrated: bool = False
-    margin_alignment: float | None = None
-    margin_synchronization: float | None = None
     window_s: float = 2.0
     hop_s: float = 1.0
     frames_per_window: int = 2
@@ -89,20 +82,12 @@ class EmbeddingScorer:
     _seen: Once[BoundedCache[_Seen]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.batch < 1:
             raise RecipeError(f"batch must be at least 1, got {self.batch}")
-        for name in ("margin_alignment", "margin_synchronization"):
-            margin = getattr(self, name)
-            if margin is not None and not 0.0 <= margin < 1.0:
-                raise RecipeError(f"{name} must lie in [0, 1), got {margin}")
         _ = self.plan
         object.__setattr__(self, "_encoder", Once(self.load))
         object.__setattr__(self, "_seen", Once(_picture_cache))
-
-    @property
-    def name(self) -> str:
-        """As registered."""
-        raise NotImplementedError
 
     @property
     def weights(self) -> str:
@@ -138,48 +123,6 @@ class EmbeddingScorer:
         )
         return f"{self.name}({self.weights},{cut})"
 
-    @property
-    def fingerprint(self) -> str:
-        """The same and the calibration."""
-        mapped = self.calibration.fingerprint if self.calibration else "none"
-        return f"{self.model_fingerprint},calibration={mapped}"
-
-    @property
-    def margins(self) -> tuple[float, float]:
-        """The scores' own noise.
-
-        Raises:
-            CalibrationError: there is no calibration, or one of another model; the message says so.
-        """
-        if self.calibration is None:
-            if not self.uncalibrated:
-                raise CalibrationError(f"scorer {self.name!r} has no calibration: its raw similarities mean nothing")
-            if self.margin_alignment is None or self.margin_synchronization is None:
-                raise RecipeError(
-                    f"scorer {self.name!r} is uncalibrated, so nothing tells its noise: give margin_alignment and"
-                    " margin_synchronization in its options"
-                )
-            return self.margin_alignment, self.margin_synchronization
-        if self.calibration.model != self.model_fingerprint:
-            raise CalibrationError(
-                f"the calibration of scorer {self.name!r} was made for another model or other options:"
-                f" {self.calibration.model}; here: {self.model_fingerprint}"
-            )
-        given, own = self.calibration.margins, (self.margin_alignment, self.margin_synchronization)
-        return (given[0] if own[0] is None else own[0], given[1] if own[1] is None else own[1])
-
-    def score(self, views: Sequence[ClipView]) -> list[Scores | ClipError]:
-        """One answer a clip, calibrated."""
-        _ = self.margins
-        answers = self.raw(views)
-        return [a if isinstance(a, ClipError) else self.calibrated(a, self.calibration) for a in answers]
-
-    def calibrated(self, raw: RawScores, calibrations: Calibrations | None) -> Scores:
-        """The scores of these measurements; without calibrations, (1 + value) / 2."""
-        fit, fit_note = _mapped(raw.alignment, raw.alignment_note, calibrations, "alignment")
-        timing, timing_note = _mapped(raw.synchronization, raw.synchronization_note, calibrations, "synchronization")
-        return Scores(alignment=fit, synchronization=timing, alignment_note=fit_note, synchronization_note=timing_note)
-
     def raw(self, views: Sequence[ClipView]) -> list[RawScores | ClipError]:
         """Cosine and contrast of each view; a clip that fails does not take the others along."""
         gathered = [self._gather(view) for view in views]
@@ -199,16 +142,16 @@ class EmbeddingScorer:
         try:
             facts, sound = view.facts(), view.audio()
             if facts is None or sound is None or sound.duration < LEAST_SOUND_S:
-                return _none("no_audio")
+                return no_scores("no_audio")
             if facts.muted:
-                return _none("muted")
+                return no_scores("muted")
             key = picture_key(view)
             seen = self._seen().find(key)
             if seen is not None:
                 return _Parts(key, self._cut(sound, seen.starts), (), seen, seen.starts, seen.note)
             shown = view.frames()
             if shown is None or shown.count == 0:
-                return _none("no_video")
+                return no_scores("no_video")
             starts, note = self._timeline(view)
             taken = view.frames_at(self._moments(starts)) if starts.size else None
             if taken is None:
@@ -305,21 +248,6 @@ def _checked(vectors: FloatArray) -> FloatArray | ClipError:
         "a vector of the clip is not finite; a dtype of greater range (bfloat16, float32) may help",
         reason=FailureReason.MODEL_FAILED,
     )
-
-
-def _mapped(
-    value: float | None, note: str | None, calibrations: Calibrations | None, score: str
-) -> tuple[float | None, str | None]:
-    if value is None:
-        return None, note
-    if calibrations is None:
-        return min(1.0, max(0.0, (1.0 + value) / 2.0)), None
-    curve: Any = getattr(calibrations, score)
-    return (None, "uncalibrated") if curve is None else (curve(value), None)
-
-
-def _none(note: str) -> RawScores:
-    return RawScores(alignment=None, synchronization=None, alignment_note=note, synchronization_note=note)
 
 
 def _picture_cache() -> BoundedCache[_Seen]:

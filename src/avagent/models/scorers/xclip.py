@@ -1,7 +1,6 @@
 """X-CLIP (Ni et al., ECCV 2022, arXiv:2208.02816): how well texts describe a video.
 
-The data analysis of the paper (its Table 1) compares videos with captions by it; the scorer `clap_clip` can take it for
-its seeing side.
+The scorer `caption_xclip` compares videos with captions of their sound by it; `clap_clip` can take it for its seeing side.
 """
 
 from __future__ import annotations
