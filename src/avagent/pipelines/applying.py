@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from avagent.io import storage
 from avagent.io.reports import read_reports
 from avagent.io.rewrite import ShardReport
+from avagent.pipelines.phase import phase_progress
 from avagent.pipelines.progress import Tally
-from avagent.pipelines.run import Session, phase_progress, run_phase
+from avagent.pipelines.run import Session, run_phase
 from avagent.transforms.read import ShardTask
 from avagent.transforms.write import ApplyDecisions, ApplyTarget
 
@@ -18,7 +19,7 @@ def apply_phase(session: Session, tasks: Sequence[ShardTask]) -> list[ShardRepor
     todo = _unwritten(session.output, tasks)
     if todo:
         tally = Tally(unit="shards", total_bytes=0, total=len(todo))
-        with phase_progress(session, "apply", tally) as path:
+        with phase_progress(session.options, session.console, "apply", tally) as path:
             target = ApplyTarget(
                 output=session.output,
                 provenance=session.wired.provenance,

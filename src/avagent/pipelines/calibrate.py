@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
-import apache_beam as beam
 import click
-from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 from rich.table import Table
 
@@ -25,10 +20,10 @@ from avagent.io import storage
 from avagent.io.calibrations import read_pairs, write_calibrations
 from avagent.io.shards import list_shards
 from avagent.models.registry import build_scorer
-from avagent.pipelines.beam_options import beam_options, is_local
+from avagent.pipelines.beam_options import beam_options
 from avagent.pipelines.calibration_plot import plot_calibrations, require_matplotlib
 from avagent.pipelines.options import BEAM_CONTEXT, own_options, recipe_options
-from avagent.pipelines.progress import Tally, show_progress
+from avagent.pipelines.phase import Phase, run_with_progress
 from avagent.pipelines.recipe import Recipe, load_recipe
 from avagent.pipelines.wiring import EVALUATION_SCORER, SCORER, scorer_section
 from avagent.transforms.calibrate import Sampling, ScorePairs, Scoring
@@ -113,20 +108,23 @@ def run_calibrate(request: CalibrationRequest, console: Console) -> int:
     build = partial(build_scorer, section.name, dict(section.options))
     scorer = raw_scorer(build(), section.name)
     pairs_url = f"{request.output.removesuffix('.json')}.pairs.jsonl"
-    with _progress(options, console) as path:
-        scoring = Scoring(
-            scorer=PortLoader(cast("Any", build)),
-            store=StoreConfig(
-                max_bytes=request.recipe.worker.cache_mib << 20,
-                run=uuid.uuid4().hex,
-                shards=request.recipe.shard_options(),
-            ),
-            sampling=Sampling(clips=request.pairs),
-            progress=path,
-        )
-        with beam.Pipeline(options=options) as pipeline:
-            tasks = pipeline | "Shards" >> beam.Create([ShardTask(url=s) for s in shards], reshuffle=False)
-            _ = tasks | "Calibrate" >> ScorePairs(scoring, storage.parent(request.output), pairs_url)
+    scoring = Scoring(
+        scorer=PortLoader(cast("Any", build)),
+        store=StoreConfig(
+            max_bytes=request.recipe.worker.cache_mib << 20,
+            run=uuid.uuid4().hex,
+            shards=request.recipe.shard_options(),
+        ),
+        sampling=Sampling(clips=request.pairs),
+    )
+    folder = storage.parent(request.output)
+    phase = Phase(
+        title="calibrate",
+        unit="clips",
+        total=None,
+        transform=lambda path: ScorePairs(replace(scoring, progress=path), folder, pairs_url),
+    )
+    run_with_progress(phase, [ShardTask(url=shard) for shard in shards], options, console)
     pairs = list(read_pairs(pairs_url))
     fitted = fit(pairs, scorer, section.name, request)
     write_calibrations(request.output, fitted)
@@ -156,17 +154,6 @@ def fit(pairs: Sequence[ScoredPair], scorer: RawScorer, name: str, request: Cali
         )
     except ParameterError as error:
         raise UsageError(f"{request.source}: {error}") from error
-
-
-@contextmanager
-def _progress(options: PipelineOptions, console: Console) -> Iterator[str | None]:
-    if not is_local(options):
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="avagent-") as folder:
-        path = Path(folder) / "progress"
-        with show_progress("calibrate", path, Tally(unit="clips", total_bytes=0), console):
-            yield str(path)
 
 
 def _report(fitted: Calibrations, pairs: Sequence[ScoredPair], request: CalibrationRequest, console: Console) -> None:

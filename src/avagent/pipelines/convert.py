@@ -20,7 +20,7 @@ from avagent.io.shard_format import format_of
 from avagent.io.shards import check_names, list_shards
 from avagent.pipelines.beam_options import beam_options
 from avagent.pipelines.options import BEAM_CONTEXT, own_options, recipe_options
-from avagent.pipelines.phase import Phase, run_phase_of
+from avagent.pipelines.phase import Phase, run_with_progress
 from avagent.pipelines.recipe import load_recipe
 from avagent.transforms.convert import ConvertShards, ConvertTarget
 
@@ -60,8 +60,9 @@ def convert(context: click.Context, source: str, output: str, **flags: object) -
         unit="shards",
         total=len(todo),
         transform=lambda progress: ConvertShards(replace(target, progress=progress)),
+        source="Elements",
     )
-    run_phase_of(phase, todo, options, console)
+    run_with_progress(phase, todo, options, console)
     _commit(shards, target, console)
     return 0
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from avagent.io import storage
 from avagent.io.manifest import shards_decided
+from avagent.pipelines.phase import phase_progress
 from avagent.pipelines.progress import Tally
-from avagent.pipelines.run import InputShard, Session, phase_progress, run_phase
+from avagent.pipelines.run import InputShard, Session, run_phase
 from avagent.transforms.read import ShardTask
 
 
@@ -25,7 +26,7 @@ def decide_phase(session: Session, tasks: Sequence[ShardTask], inputs: Sequence[
     nbytes = sum(shard.nbytes or 0 for shard in inputs if shard.url in wanted)
     limits = [task.clips for task in todo if task.clips is not None]
     tally = Tally(unit="clips", total_bytes=nbytes, total=sum(limits) if limits else None)
-    with phase_progress(session, "decide", tally) as path:
+    with phase_progress(session.options, session.console, "decide", tally) as path:
         loop = replace(session.wired.loop, progress=path)
         try:
             run_phase(session, "decide", todo, DecideShards(loop, session.output))

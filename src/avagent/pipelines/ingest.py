@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
 import click
-from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 from rich.table import Table
 
@@ -44,9 +40,9 @@ from avagent.io.ingest_records import (
 )
 from avagent.io.ingest_shards import IngestedShard, read_shard_report, remove_shard, shard_name
 from avagent.io.media_files import by_stem, folder_candidates, list_media
-from avagent.pipelines.beam_options import beam_options, is_local
+from avagent.pipelines.beam_options import beam_options
 from avagent.pipelines.options import BEAM_CONTEXT, own_options
-from avagent.pipelines.progress import Tally, show_progress
+from avagent.pipelines.phase import Phase, run_with_progress
 from avagent.transforms.ingest import CheckRecordings, IngestTarget, WriteShards
 
 CLAIM_FILE = "claim.json"
@@ -146,13 +142,13 @@ def run_ingest(request: IngestRequest, console: Console) -> int:
     known = _known(request.output)
     done, todo = split_known(candidates, known)
     lists = write_check_lists(request.output, todo)
-    job = _Job(IngestTarget(output=request.output, settings=settings), options, console)
+    target = IngestTarget(output=request.output, settings=settings)
     unanswered = [url for url in lists if not storage.exists(checked_url(url))]
-    _run(job, _Phase("check", "recordings", len(todo), CheckRecordings), unanswered)
+    run_with_progress(_checking(target, len(todo)), unanswered, options, console)
     plan = make_plan([*done, *read_answers(lists)], known, settings)
     names = write_plans(request.output, plan, settings)
     storage.remove(storage.join(request.output, SUCCESS_FILE))
-    _run(job, _Phase("write", "shards", len(names), WriteShards), names)
+    run_with_progress(_writing(target, len(names)), names, options, console)
     plan = _commit(request, plan, known, about)
     _print_summary(console, request.output, plan, written=len(names), looked_at=len(todo))
     return 0 if plan.shards else 1
@@ -204,43 +200,24 @@ def _known(output: str) -> dict[str, Placed]:
     return {item.clip.key: item for item in read_state(output) if item.clip.candidate.problem is None}
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What both phases share."""
-
-    target: IngestTarget
-    options: PipelineOptions
-    console: Console
-
-
-@dataclass(frozen=True, slots=True)
-class _Phase:
-    """What is done, what is counted, and how many there are."""
-
-    title: str
-    unit: str
-    total: int
-    transform: Callable[[IngestTarget], beam.PTransform[Any, Any]]
+def _checking(target: IngestTarget, total: int) -> Phase:
+    return Phase(
+        title="check",
+        unit="recordings",
+        total=total,
+        transform=lambda path: CheckRecordings(replace(target, progress=path)),
+        source="Names",
+    )
 
 
-def _run(job: _Job, phase: _Phase, elements: Sequence[str]) -> None:
-    if not elements:
-        return
-    if not is_local(job.options):
-        _pipeline(elements, phase, job.target, job.options)
-        return
-    with tempfile.TemporaryDirectory(prefix="avagent-") as folder:
-        path = Path(folder) / "progress"
-        tally = Tally(unit=phase.unit, total_bytes=0, total=phase.total)
-        with show_progress(phase.title, path, tally, job.console):
-            _pipeline(elements, phase, replace(job.target, progress=str(path)), job.options)
-
-
-def _pipeline(elements: Sequence[str], phase: _Phase, target: IngestTarget, options: PipelineOptions) -> None:
-    pipeline = beam.Pipeline(options=options)
-    names = pipeline | "Names" >> beam.Create(elements, reshuffle=False)
-    _ = names | phase.title.capitalize() >> phase.transform(target)
-    pipeline.run().wait_until_finish()
+def _writing(target: IngestTarget, total: int) -> Phase:
+    return Phase(
+        title="write",
+        unit="shards",
+        total=total,
+        transform=lambda path: WriteShards(replace(target, progress=path)),
+        source="Names",
+    )
 
 
 def _commit(request: IngestRequest, plan: Plan, known: dict[str, Placed], about: dict[str, Any]) -> Plan:

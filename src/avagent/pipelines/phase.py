@@ -1,9 +1,10 @@
-"""One phase of a command that needs no models: a pipeline over a few elements, with progress."""
+"""One phase of a command: a pipeline over a few elements, and its progress."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,32 +23,51 @@ class Phase:
 
     Attributes:
         title: for progress and step names, a verb.
-        unit: what is counted, and `total`, how many there are.
+        unit: what is counted.
+        total: how many there are; None: not known.
         transform: from the file that local workers report progress to (None: another runner) to the transform.
+        source: name of the step that lists the elements.
     """
 
     title: str
     unit: str
-    total: int
+    total: int | None
     transform: Callable[[str | None], beam.PTransform[Any, Any]]
+    source: str = "Shards"
 
 
-def run_phase_of(phase: Phase, elements: Sequence[Any], options: PipelineOptions, console: Console) -> None:
+def run_with_progress(phase: Phase, elements: Sequence[Any], options: PipelineOptions, console: Console) -> None:
     """Run it to its end; nothing where there are no elements."""
     if not elements:
         return
+    tally = Tally(unit=phase.unit, total_bytes=0, total=phase.total)
+    with phase_progress(options, console, phase.title, tally) as path:
+        run_pipeline(options, phase.title, elements, phase.transform(path), source=phase.source)
+
+
+@contextmanager
+def phase_progress(options: PipelineOptions, console: Console, title: str, tally: Tally) -> Iterator[str | None]:
+    """The file that local workers report to, shown while the block runs; None for other runners."""
     if not is_local(options):
-        _run(phase, elements, options, None)
+        yield None
         return
     with tempfile.TemporaryDirectory(prefix="avagent-") as folder:
         path = Path(folder) / "progress"
-        tally = Tally(unit=phase.unit, total_bytes=0, total=phase.total)
-        with show_progress(phase.title, path, tally, console):
-            _run(phase, elements, options, str(path))
+        with show_progress(title, path, tally, console):
+            yield str(path)
 
 
-def _run(phase: Phase, elements: Sequence[Any], options: PipelineOptions, progress: str | None) -> None:
+def run_pipeline(
+    options: PipelineOptions,
+    title: str,
+    elements: Sequence[Any],
+    transform: beam.PTransform[Any, Any],
+    *,
+    source: str = "Shards",
+) -> Any:
+    """Run `source` and then `title`, capitalised, to the end; gives Beam's result, with the metrics."""
     pipeline = beam.Pipeline(options=options)
-    listed = pipeline | "Elements" >> beam.Create(elements, reshuffle=False)
-    _ = listed | phase.title.capitalize() >> phase.transform(progress)
-    pipeline.run().wait_until_finish()
+    _ = pipeline | source >> beam.Create(elements, reshuffle=False) | title.capitalize() >> transform
+    result = pipeline.run()
+    result.wait_until_finish()
+    return result

@@ -21,9 +21,10 @@ from avagent.models.llm.prompt import prompt_fingerprint, render
 from avagent.pipelines.beam_options import beam_options
 from avagent.pipelines.datasheet import DATASHEET, Datasheet, write_datasheet
 from avagent.pipelines.options import BEAM_CONTEXT, own_options, recipe_options
+from avagent.pipelines.phase import phase_progress
 from avagent.pipelines.progress import Tally
 from avagent.pipelines.recipe import Recipe, load_recipe
-from avagent.pipelines.run import Session, list_inputs, phase_progress, run_phase
+from avagent.pipelines.run import Session, list_inputs, run_phase
 from avagent.pipelines.wiring import Wired, wire
 from avagent.transforms.plan_data import Answers, MakePlanPairs, PairMaker
 
@@ -109,7 +110,7 @@ def run_plan_data(request: PlanDataRequest, console: Console) -> int:
     _clear(request.output, overwrite=request.overwrite)
     session = Session(output=request.output, wired=wired, options=options, console=console)
     nbytes = sum(shard.nbytes or 0 for shard in list_inputs(shards))
-    with phase_progress(session, "plan-data", Tally(unit="clips", total_bytes=nbytes)) as progress:
+    with phase_progress(options, console, "plan-data", Tally(unit="clips", total_bytes=nbytes)) as progress:
         maker = _maker(request, wired, progress)
         run_phase(session, "pairs", shards, MakePlanPairs(maker, request.output))
     sheet = write_datasheet(request.output, _conditions(request, wired))

@@ -38,9 +38,10 @@ from avagent.io.previous import (
 )
 from avagent.io.records import read_decisions
 from avagent.io.reports import shards_reported
+from avagent.pipelines.phase import phase_progress
 from avagent.pipelines.progress import Tally
 from avagent.pipelines.request import RefineRequest, stage_fingerprints
-from avagent.pipelines.run import InputShard, Session, phase_progress, run_phase
+from avagent.pipelines.run import InputShard, Session, run_phase
 from avagent.transforms.carry import CarryShards
 from avagent.transforms.read import ShardTask
 
@@ -112,7 +113,7 @@ def carry_phase(session: Session, tasks: Sequence[ShardTask], *, decisions_only:
     if not todo:
         return
     tally = Tally(unit="shards", total_bytes=0, total=len(todo))
-    with phase_progress(session, "carry", tally) as path:
+    with phase_progress(session.options, session.console, "carry", tally) as path:
         carry = CarryShards(session.output, decisions_only=decisions_only, progress=path)
         run_phase(session, "carry", todo, carry)
 

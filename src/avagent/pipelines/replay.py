@@ -26,9 +26,10 @@ from avagent.io.reports import read_report
 from avagent.pipelines.apply import read_run
 from avagent.pipelines.beam_options import beam_options
 from avagent.pipelines.options import BEAM_CONTEXT, own_options
+from avagent.pipelines.phase import phase_progress
 from avagent.pipelines.progress import Tally
 from avagent.pipelines.recipe import Recipe, load_recipe
-from avagent.pipelines.run import Session, phase_progress, run_phase
+from avagent.pipelines.run import Session, run_phase
 from avagent.pipelines.summary import exit_code
 from avagent.pipelines.wiring import wire
 from avagent.transforms.decisions import DecideShards
@@ -191,7 +192,7 @@ def _decide(session: Session, tasks: Sequence[_Task]) -> None:
     letters = [task.letters for task in todo if task.source is None]
     inputs = [_input_task(task.letters, task.source) for task in todo if task.source is not None]
     tally = Tally(unit="clips", total_bytes=0)
-    with phase_progress(session, "decide", tally) as path:
+    with phase_progress(session.options, session.console, "decide", tally) as path:
         # Most of what failed once may well fail again.
         loop = replace(session.wired.loop, progress=path, failures=None)
         if letters:
@@ -223,7 +224,7 @@ def _merge(session: Session, tasks: Sequence[_Task]) -> None:
     if not todo:
         return
     tally = Tally(unit="shards", total_bytes=0, total=len(todo))
-    with phase_progress(session, "merge", tally) as path:
+    with phase_progress(session.options, session.console, "merge", tally) as path:
         target = ApplyTarget(
             output=todo[0].letters.folder,
             provenance=session.wired.provenance,

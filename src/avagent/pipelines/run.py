@@ -1,14 +1,11 @@
-"""What all runs share in the driver: inputs, a phase's pipeline, its progress and metrics, the end."""
+"""What all runs share in the driver: inputs, a phase's time and metrics, the end."""
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -23,8 +20,7 @@ from avagent.io.manifest import ManifestCounts, decisions_url, write_manifest
 from avagent.io.records import read_decisions
 from avagent.io.rewrite import ShardReport
 from avagent.io.shard_format import count_clips
-from avagent.pipelines.beam_options import is_local
-from avagent.pipelines.progress import Tally, show_progress
+from avagent.pipelines.phase import run_pipeline
 from avagent.pipelines.throughput import stage_throughput
 from avagent.pipelines.wiring import Wired
 from avagent.transforms.read import ShardTask
@@ -113,25 +109,10 @@ def limit_tasks(inputs: Sequence[InputShard], limit: int | None) -> list[ShardTa
     return tasks
 
 
-@contextmanager
-def phase_progress(session: Session, title: str, tally: Tally) -> Iterator[str | None]:
-    """The file that local workers report to, shown while the block runs; None for other runners."""
-    if not is_local(session.options):
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="avagent-") as folder:
-        path = Path(folder) / "progress"
-        with show_progress(title, path, tally, session.console):
-            yield str(path)
-
-
 def run_phase(session: Session, phase: str, elements: Sequence[Any], transform: beam.PTransform[Any, Any]) -> None:
     """Run one phase's pipeline to its end; time and metrics go to the session's clock."""
     started = time.perf_counter()
-    pipeline = beam.Pipeline(options=session.options)
-    _ = pipeline | "Shards" >> beam.Create(elements, reshuffle=False) | phase.capitalize() >> transform
-    result = pipeline.run()
-    result.wait_until_finish()
+    result = run_pipeline(session.options, phase, elements, transform)
     session.clock.seconds[phase] = time.perf_counter() - started
     session.clock.metrics[phase] = _metrics(result)
 
