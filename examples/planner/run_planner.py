@@ -21,7 +21,7 @@ from pool import build_pool, pool_scenes
 
 from avagent.io.plan_pairs import PlanPair, Split, pairs_fingerprint, read_pairs
 from avagent.models.registry import build_planner
-from avagent.pipelines.adapter_card import accuracy_table
+from avagent.pipelines.adapter_card import accuracy_table, add_accuracies
 from avagent.pipelines.plan_accuracy import Accuracy, majority_accuracy, planner_accuracy
 
 from build_corpus import MEDIA, build_corpus  # isort: skip  (found through `pool`)
@@ -93,6 +93,8 @@ def accuracies(output: Path, adapter: str) -> list[str]:
         pairs = list(read_pairs(str(output / folder), Split.VALIDATION))
         sources = len({pair.source for pair in pairs})
         found = planner_accuracies(training, pairs, adapter)
+        if folder == "pairs" and (Path(adapter) / "card.json").is_file():
+            add_accuracies(Path(adapter), found)
         data = pairs_fingerprint(str(output / folder))[:12]
         lines += [f"{title}: {sources}, {len(pairs)} pairs (`{data}`)", "", *accuracy_table(found), ""]
     return lines

@@ -6,17 +6,24 @@ import importlib
 import importlib.util
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from avagent import __version__
-from avagent.core.errors import MissingModelError
+from avagent.core.errors import MissingModelError, UsageError
 from avagent.models.llm.prompt import prompt_fingerprint
 from avagent.models.llm.training import Tuning, TuningReport
 from avagent.pipelines.plan_accuracy import Accuracy
 
 CARD = "card.json"
 CURVE = "loss.png"
+_ACCURACY = (
+    "Accuracy on the held-out pairs (right: the kinds of action are exactly one that mends the fault, or none is",
+    "chosen where none does):",
+    "",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +81,21 @@ def write_card(folder: Path, card: AdapterCard) -> None:
     (folder / "README.md").write_text(_markdown(card), "utf-8")
 
 
+def add_accuracies(folder: Path, accuracies: Mapping[str, Accuracy]) -> None:
+    """Put accuracies that were measured later into the card of an adapter.
+
+    Raises:
+        UsageError: the folder has no card, or one of another release.
+    """
+    try:
+        record = json.loads((folder / CARD).read_text("utf-8"))
+        known = {f.name for f in fields(AdapterCard)}
+        card = TypeAdapter(AdapterCard).validate_python({k: v for k, v in record.items() if k in known})
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder / CARD} is no card that this release wrote: {error}") from error
+    write_card(folder, replace(card, accuracies=accuracies))
+
+
 def accuracy_table(accuracies: Mapping[str, Accuracy]) -> list[str]:
     """Markdown: accuracy in all, edits where nothing mends, and accuracy by fault; one column a planner."""
     if not accuracies:
@@ -115,9 +137,7 @@ def _markdown(card: AdapterCard) -> str:
         f"  learning rate {tuning.learning_rate:g}, {report.seconds / 60:.0f} minutes;",
         f"  loss {report.train_loss:.3f}{held_out} nats a token (`loss.png`, `metrics.json`).",
         "",
-        "Accuracy on the held-out pairs (right: the kinds of action are exactly one that mends the fault, or none is",
-        "chosen where none does):",
-        "",
+        *(_ACCURACY if card.accuracies else ()),
         *accuracy_table(card.accuracies),
         "",
         "Limits: it knows the captions, facts and actions of its data only; one fault at a time; see the datasheet.",

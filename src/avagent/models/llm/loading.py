@@ -185,7 +185,7 @@ def attach_adapter(network: Any, folder: Path, *, merge: bool) -> Any:
         adapted = peft.PeftModel.from_pretrained(network, str(folder), is_trainable=False)
     except _LOADING_ERRORS as error:
         raise RecipeError(f"the adapter {folder} does not fit this model: {error}") from error
-    expected = {_tensor(name) for name in peft.get_peft_model_state_dict(adapted)}
+    expected = {_tensor(name) for name in peft.get_peft_model_state_dict(adapted, save_embedding_layers=False)}
     present = {_tensor(name) for name in _tensor_names(checkpoint.files)}
     if expected != present:
         odd = sorted(expected ^ present)

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,7 @@ def train_adapter(training: Training, *, resume: bool = False) -> TuningReport:
         data_collator=_Collator(_pad(model.tokenizer)),
         callbacks=[_reporter(transformers.TrainerCallback, training.progress)] if training.progress else [],
     )
+    trainer.remove_callback(transformers.PrinterCallback)
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     final = trainer.evaluate()["eval_loss"] if held_out else None
     report = TuningReport(
@@ -224,6 +226,8 @@ def _adapted(network: Any, source: LanguageModelSource, tuning: Tuning) -> Any:
         raise UsageError(f"the base has no layers {', '.join(tuning.target_modules)}: {error}") from error
     # A path of this machine would say nothing elsewhere.
     adapted.peft_config["default"].base_model_name_or_path = base_name(source)
+    # Else every checkpoint asks the hub for the base's configuration; embeddings are not trained here.
+    adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=False)
     return adapted
 
 
