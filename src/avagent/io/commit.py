@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from avagent.core.errors import AVAgentError, UsageError
 from avagent.core.state import ClipDecision, Outcome
@@ -54,7 +54,7 @@ def finalize(
     counts = write_manifest(output, rows, fingerprint=fingerprint, evaluated=evaluated)
     _check_counts(ordered, counts)
     write_run(output, {**run, "counts": run_counts(ordered, counts)})
-    write_index(output, ordered)
+    write_index(output, (report for report in ordered if report.url is not None))
     remove_temporaries(output)
     storage.write_bytes(storage.join(output, SUCCESS_FILE), b"")
     return counts
@@ -66,14 +66,37 @@ def write_run(output: str, run: Mapping[str, Any]) -> None:
     storage.write_bytes(manifest_url(output, RUN_FILE), (text + "\n").encode())
 
 
-def write_index(output: str, reports: Iterable[ShardReport]) -> None:
-    """`index.json`: the refined shards, relative to the folder, for readers of wids indexes (version 1)."""
-    shards = [
-        {"url": r.name, "md5sum": r.md5, "nsamples": r.nsamples, "filesize": r.filesize}
-        for r in sorted(reports, key=lambda report: report.name)
-        if r.url is not None
+class WrittenShard(Protocol):
+    """What an index tells of a shard."""
+
+    @property
+    def name(self) -> str:
+        """Of the file, in the folder of the index."""
+        ...
+
+    @property
+    def md5(self) -> str:
+        """32 hexadecimal digits."""
+        ...
+
+    @property
+    def nsamples(self) -> int:
+        """Clips in it."""
+        ...
+
+    @property
+    def filesize(self) -> int:
+        """In bytes."""
+        ...
+
+
+def write_index(output: str, shards: Iterable[WrittenShard]) -> None:
+    """`index.json`: the shards of a folder, by name, for readers of wids indexes (version 1). Raises OSError."""
+    listed = [
+        {"url": shard.name, "md5sum": shard.md5, "nsamples": shard.nsamples, "filesize": shard.filesize}
+        for shard in sorted(shards, key=lambda shard: shard.name)
     ]
-    index = {"__kind__": "wids-shard-index-v1", "wids_version": 1, "shardlist": shards}
+    index = {"__kind__": "wids-shard-index-v1", "wids_version": 1, "shardlist": listed}
     storage.write_bytes(storage.join(output, INDEX_FILE), (json.dumps(index, indent=2) + "\n").encode())
 
 

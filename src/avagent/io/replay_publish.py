@@ -16,7 +16,7 @@ from typing import Any
 
 from avagent.core.errors import FailureReason, UsageError
 from avagent.io import storage
-from avagent.io.commit import RUN_FILE, SUCCESS_FILE, finalize
+from avagent.io.commit import CLAIM_FILE, RUN_FILE, SUCCESS_FILE, finalize
 from avagent.io.dead_letters import letters_url
 from avagent.io.manifest import ManifestCounts, decisions_url, manifest_url
 from avagent.io.records import dump
@@ -54,7 +54,7 @@ def stage_identity(output: str, fingerprint: str, reasons: Iterable[FailureReaso
 def stage_folder(output: str, identity: str) -> str:
     """Where its files go; what other replays left there is removed."""
     folder = storage.join(output, REPLAY_FOLDER)
-    claim = storage.join(folder, "claim.json")
+    claim = storage.join(folder, CLAIM_FILE)
     if not storage.exists(claim) or storage.read_bytes(claim) != dump({"identity": identity}):
         storage.remove(folder, recursive=True)
         storage.write_bytes(claim, dump({"identity": identity}))

@@ -18,7 +18,7 @@ from avagent.core.errors import UsageError
 from avagent.core.ingest import FLAGS, Candidate, IngestSettings, Unusable
 from avagent.io import storage
 from avagent.io.clip_lists import LAYOUTS, class_names, list_candidates, read_clip_list
-from avagent.io.commit import INDEX_FILE, SUCCESS_FILE
+from avagent.io.commit import CLAIM_FILE, INDEX_FILE, RUN_FILE, SUCCESS_FILE, write_index
 from avagent.io.ingest_plan import (
     Plan,
     checked_url,
@@ -45,8 +45,6 @@ from avagent.pipelines.options import BEAM_CONTEXT, own_options
 from avagent.pipelines.phase import Phase, run_with_progress
 from avagent.transforms.ingest import CheckRecordings, IngestTarget, WriteShards
 
-CLAIM_FILE = "claim.json"
-RUN_FILE = "run.json"
 CLASSES_FILE = "classes.json"
 
 
@@ -235,11 +233,7 @@ def _commit(request: IngestRequest, plan: Plan, known: dict[str, Placed], about:
         storage.write_bytes(ingest_url(output, CLASSES_FILE), (json.dumps(classes, indent=1) + "\n").encode())
     run = {"avagent": __version__, "counts": _counts(plan), **about}
     storage.write_bytes(ingest_url(output, RUN_FILE), (json.dumps(run, indent=2, sort_keys=True) + "\n").encode())
-    shards = [
-        {"url": r.name, "md5sum": r.md5, "nsamples": r.nsamples, "filesize": r.filesize} for r in reports.values()
-    ]
-    index = {"__kind__": "wids-shard-index-v1", "wids_version": 1, "shardlist": shards}
-    storage.write_bytes(storage.join(output, INDEX_FILE), (json.dumps(index, indent=2) + "\n").encode())
+    write_index(output, reports.values())
     storage.write_bytes(storage.join(output, SUCCESS_FILE), b"")
     storage.remove(ingest_url(output, "work"), recursive=True)
     return plan
