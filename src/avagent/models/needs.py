@@ -16,6 +16,7 @@ from typing import Any
 from avagent.core.errors import AVAgentError
 from avagent.models.hf.checkpoint import ADAPTER, read_checkpoint, read_header
 from avagent.models.hf.loading import ModelSource
+from avagent.models.llm.adapters import adapter_folder
 
 _HF = "pip install 'avagent[hf]'"
 _IMAGEBIND = "pip install 'avagent[imagebind]' && pip install --no-deps -r requirements/imagebind.txt"
@@ -77,7 +78,7 @@ def model_needs(name: str, options: Mapping[str, Any]) -> Iterator[Need]:
     if name in _PACKAGES and name != "remote" and isinstance(options.get("model"), str):
         yield _weights(name, options)
     if isinstance(options.get("adapter"), str):
-        yield _adapter(name, Path(options["adapter"]).expanduser())
+        yield _adapter(name, options["adapter"])
     if isinstance(options.get("checkpoint"), str):
         yield _file(name, Path(options["checkpoint"]).expanduser(), str(options.get("device", "auto")))
     if isinstance(options.get("api_key_env"), str):
@@ -120,9 +121,10 @@ def _expected(model: str) -> str:
     return f"a folder {model}, or that repository in {cache}"
 
 
-def _adapter(name: str, folder: Path) -> Need:
+def _adapter(name: str, adapter: str) -> Need:
     subject = f"{name}: adapter"
     try:
+        folder = adapter_folder(adapter)
         return Need(subject=subject, met=True, detail=f"{folder}, {_size(read_checkpoint(folder, ADAPTER).nbytes)}")
     except AVAgentError as error:
         return Need(subject=subject, met=False, detail=str(error))
