@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,8 @@ from avagent.io.shards import list_shards
 
 PHASES = ("start", "decide", "apply", "commit", "end")
 """`end`: `_SUCCESS` is there, the process is not gone yet."""
+LIMIT_S = 400
+"""For one command."""
 Start = Callable[..., Logged]
 """Starts `avagent` with these arguments, as the leader of a process group."""
 
@@ -91,10 +92,10 @@ def _count(folder: Path, suffix: str) -> int:
 
 def run_in_peace(case: Case, output: Path) -> Peace:
     """Run all commands once, and see how long each phase takes."""
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     shards = case.shards
     for command in case.commands(output):
-        process = case.start(*command)
+        process = case.start(*command, limit=LIMIT_S)
         last = time.perf_counter()
         while not _over(process):
             now = time.perf_counter()
@@ -103,7 +104,7 @@ def run_in_peace(case: Case, output: Path) -> Peace:
         text = process.text()[-4000:]
         if process.returncode != 0:
             raise RuntimeError(f"{command} failed:\n{text}")
-    return Peace(contents=contents(output), seconds=dict(seconds))
+    return Peace(contents=contents(output), seconds={phase: seconds[phase] for phase in PHASES})
 
 
 def run_under_fire(case: Case, output: Path, peace: Peace, targets: Sequence[str], rng: random.Random) -> Trial:
@@ -112,7 +113,7 @@ def run_under_fire(case: Case, output: Path, peace: Peace, targets: Sequence[str
     left = list(targets)
     for command in case.commands(output):
         while True:
-            process = case.start(*command)
+            process = case.start(*command, limit=LIMIT_S)
             target = left.pop(0) if left else None
             if target is not None and _kill(case, output, process, target, rng.uniform(0, peace.seconds[target])):
                 trial.kills[phase_of(output, case.shards)] += 1
@@ -148,7 +149,7 @@ def _kill(case: Case, output: Path, process: Logged, target: str, delay: float) 
             return False
     if _over(process, delay):
         return False
-    os.killpg(process.pid, signal.SIGKILL)
+    process.kill_group()
     process.text()
     return True
 

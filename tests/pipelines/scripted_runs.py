@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import wave
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -93,9 +95,12 @@ def _write_tar(path: Path, samples: Sequence[tuple[str, bytes]]) -> None:
 
 
 class Logged(subprocess.Popen[bytes]):
-    """A command as the leader of a process group of its own; what it prints goes to a file: a pipe may fill up."""
+    """A command as the leader of a process group of its own; what it prints goes to a file: a pipe may fill up.
 
-    def __init__(self, command: Sequence[object], path: Sequence[Path] = ()) -> None:
+    What is not over after `limit` seconds is killed, so that nothing waits for it for ever.
+    """
+
+    def __init__(self, command: Sequence[object], path: Sequence[Path] = (), *, limit: float = 3600) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `text`)
         found = os.pathsep.join(filter(None, [*(str(p) for p in path), os.environ.get("PYTHONPATH")]))
         environment = {**os.environ, "PYTHONPATH": found, "OMP_NUM_THREADS": "1"}
@@ -106,6 +111,14 @@ class Logged(subprocess.Popen[bytes]):
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        self._watchdog = threading.Timer(limit, self.kill_group)
+        self._watchdog.daemon = True
+        self._watchdog.start()
+
+    def kill_group(self) -> None:
+        """SIGKILL to the command and its children, if it is not over."""
+        if self.poll() is None:
+            os.killpg(self.pid, signal.SIGKILL)
 
     def communicate(self, *_: object, **__: object) -> tuple[bytes, bytes]:
         """As of a process with a pipe."""
@@ -114,12 +127,13 @@ class Logged(subprocess.Popen[bytes]):
     def text(self) -> str:
         """What it printed, once it is over."""
         self.wait()
+        self._watchdog.cancel()
         with self._log as log:
             log.seek(0)
             return log.read().decode(errors="replace")
 
 
-def start(*arguments: object) -> Logged:
+def start(*arguments: object, limit: float = 3600) -> Logged:
     """The command `avagent`, with the scripted ports known to it and to its workers."""
     path = [Path(__file__).parent / "scripted_site", PORTS, ROOT / "tests" / "io"]
-    return Logged([sys.executable, "-m", "avagent.pipelines.cli", *arguments], path)
+    return Logged([sys.executable, "-m", "avagent.pipelines.cli", *arguments], path, limit=limit)
