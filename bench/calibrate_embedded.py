@@ -4,11 +4,8 @@
 
 Alignment: the pictures and sounds of the stamps as matched pairs, every picture with the sounds of other kinds as
 mismatched ones. Synchronization: the same stamps as moving pictures (`examples/demo/scenes.py`), in time against moved
-by 80 to 600 ms. The noise of both: how much they change where nothing does that they are about. For both: dither at
--80 dBFS, a gain of -1 dB, 10 ms more silence at the head, a generation of AAC at 128 kbit/s a channel. For alignment,
-which is not about time, also the sound moved by 100 ms; for synchronization, which is about nothing else, also a noise
-filter, and added noise and hum. The 95th percentile is the suggested `min_gain`. Without `--write` only the table is
-made.
+by 80 to 600 ms. The noise of both: how much they change where nothing does that they are about
+(`avagent.io.pair_views`). The 95th percentile is the suggested `min_gain`. Without `--write` only the table is made.
 """
 
 from __future__ import annotations
@@ -18,17 +15,17 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from _array_clips import MEDIA, NOT_ITS_OWN_SOUND, ArrayView, decode_sound, load, scenes, stamps
 
-from avagent.core.actions import Shift, WienerFilter
+from avagent.core.calibrating import PairKind
 from avagent.core.calibration import Calibration, logistic_knots, roc_auc
 from avagent.core.media import FloatArray, Motion, Waveform
-from avagent.dsp.edit import DspEditor
-from avagent.dsp.faults import HumFault, Lag, Noise, inject
-from avagent.io.container import decode_audio, encode_audio
+from avagent.dsp.faults import Lag, inject
+from avagent.io.pair_views import CHANGES
 from avagent.models.embedded.alignment import alignment, similarity
 from avagent.models.embedded.labels import LabelTable, make_table
 from avagent.models.embedded.minilm import SentenceEncoder
@@ -42,7 +39,6 @@ DATA = Path(__file__).resolve().parent.parent / "src/avagent/models/embedded/dat
 RESULTS = Path(__file__).resolve().parent / "results"
 LAGS_MS = (-600.0, -300.0, -150.0, -80.0, 80.0, 150.0, 300.0, 600.0)
 NOISE_QUANTILE = 0.95
-DITHER_DBFS = -80.0
 
 
 def own_sounds() -> list[tuple[str, Path, Path]]:
@@ -59,22 +55,10 @@ def fingerprint(paths: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def inaudible(sound: Waveform) -> Iterator[Waveform]:
-    """The same to the ear."""
-    noise = np.random.default_rng(0).standard_normal(sound.samples.shape) * 10 ** (DITHER_DBFS / 20)
-    yield Waveform((sound.samples + noise).astype(np.float32), sound.rate)
-    yield Waveform((sound.samples * 10 ** (-1 / 20)).astype(np.float32), sound.rate)
-    yield DspEditor().edit(sound, [Shift(milliseconds=10.0)])
-    coded = decode_audio(encode_audio(sound, "m4a", None))
-    if coded is not None:
-        yield coded
-
-
-def same_timing(sound: Waveform) -> Iterator[Waveform]:
-    """Heard to be different, but not in its timing."""
-    yield DspEditor().edit(sound, [WienerFilter()])
-    yield inject(Noise(snr_db=20.0, colour="pink"), sound, seed=1).waveform
-    yield inject(HumFault(snr_db=10.0), sound, seed=1).waveform
+def changed(kind: PairKind, sound: Waveform) -> Iterator[Waveform]:
+    """The sound with each change that a score of this kind is not about."""
+    for change in CHANGES[kind].values():
+        yield change(sound)
 
 
 def calibrate_alignment(table: LabelTable) -> Calibration:
@@ -118,8 +102,7 @@ def _alignment_changes(clip: ArrayView, table: LabelTable, fitted: Calibration) 
         return alignment(_present(tagger.heard(view)), seen, purity(view.facts()), table, fitted)
 
     before = score(clip.sound)
-    moved = DspEditor().edit(clip.sound, [Shift(milliseconds=-100.0)])
-    for sound in (*inaudible(clip.sound), moved):
+    for sound in chain(changed(PairKind.HARMLESS, clip.sound), changed(PairKind.SAME_FIT, clip.sound)):
         yield score(sound) - before
 
 
@@ -141,8 +124,8 @@ def calibrate_synchronization() -> Calibration:
         for lag in LAGS_MS:
             late = _timing(clip, inject(Lag(milliseconds=lag), clip.sound, seed=0).waveform)
             moved += [] if late is None else [late]
-        changed = (*inaudible(clip.sound), *same_timing(clip.sound))
-        raw_changes += [(before, after) for s in changed if (after := _timing(clip, s)) is not None]
+        sounds = chain(changed(PairKind.HARMLESS, clip.sound), changed(PairKind.SAME_TIMING, clip.sound))
+        raw_changes += [(before, after) for s in sounds if (after := _timing(clip, s)) is not None]
     raw, value = logistic_knots(in_time, moved)
     fitted = Calibration(
         name="synchronization",
