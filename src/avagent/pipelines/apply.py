@@ -34,7 +34,7 @@ def apply(context: click.Context, decisions: str, output: str | None, **flags: b
     """Apply the decisions of an earlier `refine --decide-only`, as they are now: they may have been edited by hand.
 
     \b
-    Example:
+    Examples:
       avagent refine --input shards/ --output refined/ --decide-only
       avagent apply --decisions refined/
     """  # noqa: D301  (click's mark for lines to keep)

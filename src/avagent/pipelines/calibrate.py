@@ -39,7 +39,13 @@ CHANCE = 0.5
 @click.option("--output", required=True, help="The calibration file (JSON); pairs and picture are put beside it.")
 @recipe_options
 @click.option("--pairs", type=click.IntRange(10), default=300, show_default=True, help="Matched pairs (clips) at most.")
-@click.option("--port", type=click.Choice([SCORER, EVALUATION_SCORER]), default=SCORER, show_default=True)
+@click.option(
+    "--port",
+    type=click.Choice([SCORER, EVALUATION_SCORER]),
+    default=SCORER,
+    show_default=True,
+    help="Which scorer of the recipe.",
+)
 @click.option("--no-plot", is_flag=True, help="Write no picture (it needs matplotlib).")
 @click.option("--debug", is_flag=True, help="Show tracebacks and all log lines.")
 @click.pass_context

@@ -76,7 +76,14 @@ class IngestRequest:
 @click.option("--output", required=True, help="Folder for the shards.")
 @click.option("--csv", "clip_list", help="Clips to make: the list of AudioSet or VGGSound.")
 @click.option("--layout", type=click.Choice(LAYOUTS), default="audioset", show_default=True, help="Of --csv.")
-@click.option("--format", "form", type=click.Choice(["webdataset", "tfrecord"]), default="webdataset")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["webdataset", "tfrecord"]),
+    default="webdataset",
+    show_default=True,
+    help="The format to write.",
+)
 @click.option("--name", default="clips", show_default=True, help="Shards are called NAME-000000, ...")
 @click.option("--shard-mib", type=click.IntRange(1), default=256, show_default=True, help="Size of a shard at most.")
 @click.option("--shard-clips", type=click.IntRange(1), default=1000, show_default=True, help="Clips a shard at most.")

@@ -30,7 +30,7 @@ def inspect(source: str, shown: int, recipe: str, settings: tuple[str, ...], **_
     """Show what is in a shard, a folder or a pattern of shards: clips, members, streams, and what is wrong.
 
     \b
-    Example:
+    Examples:
       avagent inspect shards/demo-000000.tar --clips 3
       avagent inspect clips.tfrecord --set 'tfrecord.media=[video_bytes]'
     """  # noqa: D301  (click's mark for lines to keep)
