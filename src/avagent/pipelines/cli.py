@@ -14,6 +14,7 @@ from rich.console import Console
 
 from avagent import __version__
 from avagent.core.errors import AVAgentError, TooManyFailuresError, UsageError
+from avagent.pipelines.lost_workers import exit_with_lost_workers
 
 FAILED = 1
 UNUSABLE = 2
@@ -62,6 +63,8 @@ def commands() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; gives the exit code: 0 done, 1 failed, 2 unusable arguments, 3 done, but too many failures."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        exit_with_lost_workers(FAILED)
     debug = "--debug" in given
     logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     # Libraries warn of what is ours to handle; what we warn of (a licence) is the user's to know.
