@@ -80,8 +80,14 @@ def with_tensorflow(python: str, corpus: Corpus, passes: int) -> Mapping[str, li
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def _others(result: Mapping[str, object]) -> list[dict[str, object]]:
+    """Earlier results with clips of another size."""
+    found = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else []
+    return [known for known in found if known["mebibytes"] != result["mebibytes"]]
+
+
 def main() -> None:
-    """Measure, print, write `bench/results/io.json`."""
+    """Measure, print, add to `bench/results/io.json`."""
     parser = argparse.ArgumentParser(description="Speed of reading and writing shards beside other packages.")
     parser.add_argument("--clips", type=int, default=200)
     parser.add_argument("--mebibytes", type=float, default=1.0, help="size of a clip")
@@ -105,7 +111,7 @@ def main() -> None:
         "ratios": ratios,
     }
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    RESULTS.write_text(json.dumps([*_others(result), result], indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
 
 
