@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from avagent.core.scores import RawScores, Scores
 
 
 @dataclass(frozen=True, kw_only=True)
-class CalibratedScorer:
+class CalibratedScorer(ABC):
     """Raw values, mapped to [0, 1].
 
     Attributes:
@@ -37,18 +38,18 @@ class CalibratedScorer:
                 raise RecipeError(f"{name} must lie in [0, 1), got {margin}")
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """As registered."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def model_fingerprint(self) -> str:
         """All that raw values depend on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def raw(self, views: Sequence[ClipView]) -> list[RawScores | ClipError]:
         """One answer a clip, not calibrated."""
-        raise NotImplementedError
 
     @property
     def fingerprint(self) -> str:

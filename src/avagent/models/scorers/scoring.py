@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -90,13 +91,13 @@ class EmbeddingScorer(CalibratedScorer):
         object.__setattr__(self, "_seen", Once(_picture_cache))
 
     @property
+    @abstractmethod
     def weights(self) -> str:
         """Which weights: repository and commit, or digest."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load(self) -> PairEncoder:
         """The networks. Raises MissingModelError, RecipeError."""
-        raise NotImplementedError
 
     def warm_up(self) -> None:
         """Load the networks now. Raises MissingModelError, RecipeError."""

@@ -1,6 +1,7 @@
 """X-CLIP (Ni et al., ECCV 2022, arXiv:2208.02816): how well texts describe a video.
 
-The scorer `caption_xclip` compares videos with captions of their sound by it; `clap_clip` can take it for its seeing side.
+The scorer `caption_xclip` compares videos with captions of their sound by it; `clap_clip` can take it for its seeing
+side.
 """
 
 from __future__ import annotations
