@@ -55,7 +55,7 @@ test-tfio: $(MEDIA)  ## the tests that need TensorFlow, in an environment of the
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
 		$(MAKE) --no-print-directory $(TFIO)/.installed && \
 		TF_CPP_MIN_LOG_LEVEL=3 $(TFIO)/bin/python -m pytest -q -o filterwarnings=default \
-			tests/readers/test_tensorflow.py tests/io/test_with_tensorflow.py; \
+			tests/readers/test_tensorflow.py tests/shards/test_with_tensorflow.py; \
 	else echo "NOT RUN: the tests with TensorFlow: tensorflow-io has no build for this Python (3.11 or 3.12 wanted)" >&2; fi
 
 .PHONY: media
@@ -86,6 +86,7 @@ lint: $(INSTALLED) $(TESTABLE)  ## style, formatting, types, import contracts, d
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python tools/find_dead_code.py
+	$(BIN)/python tools/draw_rooms.py --check
 
 .PHONY: bench
 bench: $(INSTALLED) $(MEDIA)  ## every benchmark in bench/, one after the other (BENCHES=bench/actions.py: only some)

@@ -24,7 +24,7 @@ from avagent.core.actions import (
     WienerFilter,
 )
 from avagent.core.media import FloatArray, Waveform
-from avagent.dsp.edit import apply
+from avagent.dsp.actions.edit import apply
 
 _MINUTES = 10
 _HIGH = 48_000

@@ -13,7 +13,7 @@ from _action_tables import Goal, Table, mean_median, pesq_wb, si_sdr
 
 from avagent.core.actions import Action, SpectralGate, SpectralSubtraction, WaveletDenoise, WienerFilter
 from avagent.core.media import FloatArray, Waveform
-from avagent.dsp.edit import apply
+from avagent.dsp.actions.edit import apply
 
 Method = Callable[[FloatArray], FloatArray]
 

@@ -16,9 +16,9 @@ from scipy.signal import resample_poly
 
 from avagent.core.actions import FillBlanks, Volume
 from avagent.core.media import FloatArray, Waveform
-from avagent.dsp.declip import declip
-from avagent.dsp.dropouts import Gap, find_dropouts
+from avagent.dsp.actions.declip import declip
 from avagent.dsp.faults import Clipping, Dropouts, inject
+from avagent.dsp.measures.dropouts import Gap, find_dropouts
 
 Filler = Callable[[FloatArray, tuple[Gap, ...]], FloatArray]
 

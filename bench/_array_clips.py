@@ -15,9 +15,9 @@ from avagent.core.actions import Action
 from avagent.core.clip import ClipRef
 from avagent.core.facts import Facts
 from avagent.core.media import Frames, Motion, StreamInfo, Waveform
-from avagent.dsp.edit import DspEditor
-from avagent.dsp.measure import measure
-from avagent.dsp.motion import motion_energy
+from avagent.dsp.actions.edit import DspEditor
+from avagent.dsp.measures.motion import motion_energy
+from avagent.dsp.measures.sound_facts import measure
 
 ROOT = Path(__file__).resolve().parent.parent
 MEDIA = ROOT / ".cache" / "media"

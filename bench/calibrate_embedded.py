@@ -5,7 +5,7 @@
 Alignment: the pictures and sounds of the stamps as matched pairs, every picture with the sounds of other kinds as
 mismatched ones. Synchronization: the same stamps as moving pictures (`examples/demo/scenes.py`), in time against moved
 by 80 to 600 ms. The noise of both: how much they change where nothing does that they are about
-(`avagent.io.pair_views`). The 95th percentile is the suggested `min_gain`. Without `--write` only the table is made.
+(`avagent.media.pair_views`). The 95th percentile is the suggested `min_gain`. Without `--write` only the table is made.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 from _array_clips import MEDIA, NOT_ITS_OWN_SOUND, ArrayView, decode_sound, load, scenes, stamps
 
-from avagent.core.calibrating import PairKind
 from avagent.core.calibration import Calibration, logistic_knots, roc_auc
+from avagent.core.calibration_fit import PairKind
 from avagent.core.media import FloatArray, Motion, Waveform
 from avagent.dsp.faults import Lag, inject
-from avagent.io.pair_views import CHANGES
+from avagent.media.pair_views import CHANGES
 from avagent.models.embedded.alignment import alignment, similarity
 from avagent.models.embedded.labels import LabelTable, make_table
 from avagent.models.embedded.minilm import SentenceEncoder

@@ -4,7 +4,7 @@
 
 Times are the best of several passes, in ms of one process, on a real clip (5.3 s of 720p h264 with AAC 5.1). The second
 table encodes real recordings once with each encoder at each bit rate: SNR against what went in, and ms per 10 s and
-channel. It is what the encoder settings in `avagent.io.audio_codec` were chosen by.
+channel. It is what the encoder settings in `avagent.media.audio_codec` were chosen by.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import av
 import numpy as np
 
 from avagent.core.media import Waveform
-from avagent.io.audio_codec import Encoding, configure, encode, resampled
-from avagent.io.container import (
+from avagent.media.audio_codec import Encoding, configure, encode, resampled
+from avagent.media.container import (
     decode_audio,
     decode_motion,
     decode_picture,
@@ -31,7 +31,7 @@ from avagent.io.container import (
     remux,
     sample_frames,
 )
-from avagent.io.pyav import add_sound_stream
+from avagent.media.pyav import add_sound_stream
 
 ROOT = Path(__file__).resolve().parent.parent
 MEDIA = ROOT / ".cache" / "media"

@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT / "tests" / "pipelines"), str(ROOT / "tests")]
 from scripted_runs import KEYS, wav, write_recipe  # noqa: E402
 from scripted_runs import start as start_scripted  # noqa: E402
 
-from avagent.io.tar_writer import TarWriter  # noqa: E402
+from avagent.shards.webdataset.tar_writer import TarWriter  # noqa: E402
 
 GOAL_MIB = 1e9 / (1 << 20)
 

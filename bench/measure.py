@@ -3,7 +3,8 @@
     python bench/measure.py [--recordings N] [--only snr,hum,gaps,clipping,lag,loudness,pitch,time]
 
 Real recordings (speech; sounds of animals, instruments, machines) get known faults from `avagent.dsp.faults`; each
-table gives the error of what `avagent.dsp.measure` says of them. Writes `bench/results/measure.md` and `.json`.
+table gives the error of what `avagent.dsp.measures.sound_facts` says of
+them. Writes `bench/results/measure.md` and `.json`.
 
 The limits in the detectors were placed on recordings that overlap with these. On 70 speech recordings that took no part
 (the game Fish Fillets), the mean error of the SNR was 0.4 to 1.4 dB (worst 3.0) at 0 to 20 dB of white, pink and brown
@@ -26,21 +27,21 @@ from pyloudnorm import Meter
 
 from avagent.core.actions import Pitch
 from avagent.core.media import Motion, Waveform
-from avagent.dsp.bs1770 import gated_loudness, true_peak_dbtp
-from avagent.dsp.clipping import clipping_ratio
-from avagent.dsp.edit import apply
+from avagent.dsp.actions.edit import apply
 from avagent.dsp.faults import Babble, Clipping, Dropouts, Fault, HumFault, Noise, inject
-from avagent.dsp.gaps import find_gaps
-from avagent.dsp.hum_detect import detect_hum
-from avagent.dsp.lag import lag_profile
-from avagent.dsp.measure import measure
-from avagent.dsp.onset import onset_strength
-from avagent.dsp.pitch_track import pitch_track
+from avagent.dsp.measures.bs1770 import gated_loudness, true_peak_dbtp
+from avagent.dsp.measures.clipping import clipping_ratio
+from avagent.dsp.measures.gaps import find_gaps
+from avagent.dsp.measures.hum import detect_hum
+from avagent.dsp.measures.lag import lag_profile
+from avagent.dsp.measures.noise_floor import noise_floor
+from avagent.dsp.measures.onset import onset_strength
+from avagent.dsp.measures.pitch_track import pitch_track
+from avagent.dsp.measures.sound_facts import measure
+from avagent.dsp.measures.spectrum import spectrogram
 from avagent.dsp.resampling import resample
-from avagent.dsp.snr import noise_floor
-from avagent.dsp.spectrum import spectrogram
-from avagent.io.container import decode_audio
-from avagent.io.remux import encode_audio
+from avagent.media.container import decode_audio
+from avagent.media.remux import encode_audio
 
 ROOT = Path(__file__).resolve().parent.parent
 MEDIA = ROOT / ".cache" / "media"

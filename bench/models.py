@@ -30,9 +30,9 @@ import transformers
 from _copies import ROOT, base_clips, write_copies
 
 from avagent.core.decide import Policy
-from avagent.io.shards import list_shards
 from avagent.models.registry import build_captioner, build_planner, build_scorer
 from avagent.pipelines.beam_options import beam_options
+from avagent.shards.listing import list_shards
 from avagent.transforms.loop import Loop, PortLoader
 from avagent.transforms.read import STATES, ReadShards, ShardTask, read_states
 from avagent.transforms.refine import CaptionClips

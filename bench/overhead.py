@@ -22,15 +22,15 @@ from _copies import base_clips, write_copies
 from rich.console import Console
 
 from avagent.core.state import ClipDecision, ClipState, conclude
-from avagent.io.manifest import decisions_url
-from avagent.io.records import write_decisions
-from avagent.io.shards import list_shards
-from avagent.pipelines.applying import apply_phase
+from avagent.pipelines.apply_phase import apply_phase
 from avagent.pipelines.beam_options import beam_options
-from avagent.pipelines.deciding import decide_phase
+from avagent.pipelines.decide_phase import decide_phase
 from avagent.pipelines.recipe import load_recipe
 from avagent.pipelines.run import Session, list_inputs
 from avagent.pipelines.wiring import Wired, wire
+from avagent.records.decisions import write_decisions
+from avagent.records.manifest import decisions_url
+from avagent.shards.listing import list_shards
 from avagent.transforms.loop import Loop
 from avagent.transforms.read import ShardTask, read_states
 from avagent.transforms.stages import (

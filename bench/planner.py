@@ -29,15 +29,15 @@ from avagent.core.facts import Estimate, Facts, NoiseColour
 from avagent.core.history import Base, History
 from avagent.core.ports import PlanRequest
 from avagent.core.scores import Scores
-from avagent.io.plan_pairs import PlanPair, Split, read_pairs
 from avagent.models.llm.admissible import Choice, admissible
 from avagent.models.llm.chat import encode_prompt
 from avagent.models.llm.generate import PlanWriter
+from avagent.models.llm.likelihood import Normalization, answer_scores, score_each, score_packed
 from avagent.models.llm.loading import LanguageModel, LanguageModelSource
 from avagent.models.llm.prompt import render, system_text
-from avagent.models.llm.rank import Normalization, answer_scores, score_each, score_packed
 from avagent.models.llm.ranker import AnswerRanker
 from avagent.models.llm.tree import AnswerTree
+from avagent.records.training_pairs import PlanPair, Split, read_pairs
 
 RESULTS = Path(__file__).resolve().parent / "results"
 NORMALIZATIONS: tuple[Normalization, ...] = get_args(Normalization)

@@ -14,10 +14,10 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from avagent.io.plan_pairs import PlanPair, Split, read_pairs
-from avagent.models.embedded import findings
+from avagent.models.embedded import remedies
 from avagent.models.embedded.planner import EmbeddedPlanner
 from avagent.pipelines.plan_accuracy import planner_accuracy
+from avagent.records.training_pairs import PlanPair, Split, read_pairs
 
 GRID: Mapping[str, tuple[float, ...]] = {
     "NOISY_BELOW_DB": (9.0, 12.0, 15.0, 18.0, 21.0, 25.0),
@@ -35,13 +35,13 @@ ROUNDS = 2
 
 def values() -> dict[str, float]:
     """The thresholds as they are now."""
-    return {name: float(getattr(findings, name)) for name in GRID}
+    return {name: float(getattr(remedies, name)) for name in GRID}
 
 
 def use(thresholds: Mapping[str, float]) -> None:
     """Let the planner of this process use these."""
     for name, value in thresholds.items():
-        setattr(findings, name, value)
+        setattr(remedies, name, value)
 
 
 def right(pairs: Sequence[PlanPair]) -> int:

@@ -22,13 +22,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
+from avagent import storage
 from avagent.core.clip import Clip, ClipRef, Member
 from avagent.core.state import ClipDecision, Outcome
-from avagent.io import storage
-from avagent.io.records import Provenance
-from avagent.io.rewrite import RewriteOptions, rewrite_shard
-from avagent.io.samples import BadSample
-from avagent.io.webdataset import iter_samples, read_clip, read_shard
+from avagent.records.decisions import Provenance
+from avagent.runs.rewrite import RewriteOptions, rewrite_shard
+from avagent.shards.samples import BadSample
+from avagent.shards.webdataset.samples import iter_samples, read_clip, read_shard
 
 RESULTS = Path(__file__).resolve().parent / "results" / "shards.json"
 PROVENANCE = Provenance(recipe="bench", fingerprint="0", models={}, version="0")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from rewrite_tools import FILES
+from shard_tools import tar_bytes
+
+from avagent import storage
 
 ROOT = Path(__file__).resolve().parent.parent
 MEDIA = ROOT / ".cache" / "media"
@@ -33,3 +38,23 @@ def media_dir() -> Path:
             pytest.fail(message, pytrace=False)
         pytest.skip(message)
     return MEDIA
+
+
+@pytest.fixture(params=["path", "memory"])
+def root(request, tmp_path):
+    """A folder on each sort of file system."""
+    return str(tmp_path) if request.param == "path" else f"memory://{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def shard(root):
+    """A shard in it."""
+    url = storage.join(root, "in", "train-000000.tar")
+    storage.write_bytes(url, tar_bytes(FILES))
+    return url
+
+
+@pytest.fixture
+def output(root):
+    """Where a run may write beside it."""
+    return storage.join(root, "out")

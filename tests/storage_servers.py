@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import fsspec
 import pytest
 
-from avagent.io import storage
-from avagent.io.retries import RetryPolicy, policy
+from avagent import storage
+from avagent.storage.retries import RetryPolicy, policy
 
 BUCKET = "clips"
 

@@ -59,8 +59,8 @@ def test_a_wrong_import_would_break_the_contracts(tmp_path):
     assert lint_imports(config_filename=str(upside_down), no_cache=True) == 1
 
 
-@pytest.mark.parametrize("layer", ["core", "dsp", "io"])
-def test_light_layers_import_neither_beam_nor_model_runtimes(layer):
+@pytest.mark.parametrize("layer", ["core", "dsp", "storage", "media", "records", "shards", "runs", "ingest"])
+def test_light_rooms_import_neither_beam_nor_model_runtimes(layer):
     loaded = run_python(
         "import importlib, pkgutil, sys\n"
         f"import avagent.{layer} as layer\n"
@@ -71,6 +71,21 @@ def test_light_layers_import_neither_beam_nor_model_runtimes(layer):
     assert f"avagent.{layer}" in loaded
     heavy = {"apache_beam", "torch", "transformers", "onnxruntime", "tensorflow"}
     assert not heavy & {name.partition(".")[0] for name in loaded}
+
+
+def test_the_drawing_of_the_rooms_is_current():
+    done = subprocess.run([sys.executable, "tools/draw_rooms.py", "--check"], check=False, cwd=ROOT)
+    assert done.returncode == 0
+
+
+def test_every_room_is_on_a_floor_and_in_the_architecture_page():
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    layers = next(c["layers"] for c in config["contracts"] if c["name"].startswith("floors: "))
+    floors = {name.strip().removeprefix("avagent.") for layer in layers for name in layer.split("|")}
+    rooms = {path.parent.name for path in (ROOT / "src" / "avagent").glob("*/__init__.py")}
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert rooms == floors
+    assert {room for room in rooms if f"| `{room}` |" not in page} == set()
 
 
 def test_core_needs_the_standard_library_and_numpy_only():
@@ -232,5 +247,8 @@ def _text(path: Path) -> str | None:
 
 def test_applying_decisions_loads_no_model_runtime():
     """Beam's inference module imports torch where it is installed: only what decides may import it."""
-    code = "import sys, avagent.pipelines.apply; sys.exit(any(m in sys.modules for m in ('torch', 'transformers')))"
+    code = (
+        "import sys, avagent.pipelines.commands.apply\n"
+        "sys.exit(any(m in sys.modules for m in ('torch', 'transformers')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

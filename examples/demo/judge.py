@@ -16,8 +16,8 @@ from scipy.io import wavfile
 from scipy.signal import correlate
 
 from avagent.core.media import FloatArray, Waveform
-from avagent.dsp.measure import measure
-from avagent.io.container import decode_audio
+from avagent.dsp.measures.sound_facts import measure
+from avagent.media.container import decode_audio
 
 Row = Mapping[str, Any]
 

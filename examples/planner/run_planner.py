@@ -19,10 +19,10 @@ from pathlib import Path
 
 from pool import build_pool, pool_scenes
 
-from avagent.io.plan_pairs import PlanPair, Split, pairs_fingerprint, read_pairs
 from avagent.models.registry import build_planner
 from avagent.pipelines.adapter_card import accuracy_table, add_accuracies
 from avagent.pipelines.plan_accuracy import Accuracy, majority_accuracy, planner_accuracy
+from avagent.records.training_pairs import PlanPair, Split, pairs_fingerprint, read_pairs
 
 from build_corpus import MEDIA, build_corpus  # isort: skip  (found through `pool`)
 from corpus import FAULTS, SCENES  # isort: skip

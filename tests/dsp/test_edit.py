@@ -24,7 +24,7 @@ from avagent.core.actions import (
 )
 from avagent.core.errors import EditError, FailureReason, ParameterError, Stage
 from avagent.core.media import FloatArray, Waveform
-from avagent.dsp.edit import DspEditor, apply, apply_all
+from avagent.dsp.actions.edit import DspEditor, apply, apply_all
 
 from .sounds import syllables, waveform, white
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from avagent.core.actions import Shift
 from avagent.core.errors import ParameterError
 from avagent.core.media import Waveform
-from avagent.dsp.edit import apply_all
+from avagent.dsp.actions.edit import apply_all
 from avagent.dsp.faults import (
     FAULTS,
     Babble,

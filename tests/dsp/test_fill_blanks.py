@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from avagent.core.actions import FillBlanks
 from avagent.core.media import FloatArray, Waveform
-from avagent.dsp.dropouts import Gap, find_dropouts
-from avagent.dsp.edit import apply
-from avagent.dsp.fill import FillReport
+from avagent.dsp.actions.edit import apply
+from avagent.dsp.actions.fill import FillReport
+from avagent.dsp.measures.dropouts import Gap, find_dropouts
 
 from .sounds import syllables, tone, waveform, white
 

@@ -9,10 +9,10 @@ import pytest
 
 from avagent.core.actions import FillBlanks
 from avagent.core.media import Waveform
-from avagent.dsp.edit import apply
+from avagent.dsp.actions.edit import apply
 from avagent.dsp.faults import Dropouts, inject
-from avagent.dsp.gaps import find_gaps
-from avagent.io.container import decode_audio, encode_audio
+from avagent.dsp.measures.gaps import find_gaps
+from avagent.media.container import decode_audio, encode_audio
 
 FAULT = Dropouts(lengths_ms=(20.0, 30.0, 50.0, 80.0))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avagent.core.media import FloatArray, Waveform
-from avagent.dsp.hum_detect import detect_hum
+from avagent.dsp.measures.hum import detect_hum
 
 
 def _noise(seconds: float, rate: int, seed: int = 0) -> FloatArray:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from avagent.core.errors import ParameterError
 from avagent.core.media import Motion, Waveform
-from avagent.dsp.lag import LagProfile, common_curves, lag_profile, windowed
-from avagent.dsp.onset import ONSET_RATE, onset_strength
+from avagent.dsp.measures.lag import LagProfile, common_curves, lag_profile, windowed
+from avagent.dsp.measures.onset import ONSET_RATE, onset_strength
 
 RATE = 16000
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avagent.core.errors import ParameterError
-from avagent.dsp.motion import is_still, motion_energy
+from avagent.dsp.measures.motion import is_still, motion_energy
 
 Picture = npt.NDArray[np.uint8]
 

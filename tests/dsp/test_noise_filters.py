@@ -16,10 +16,10 @@ from avagent.core.actions import (
     WienerFilter,
 )
 from avagent.core.media import Waveform
-from avagent.dsp.denoise import NoiseReport
-from avagent.dsp.edit import apply
+from avagent.dsp.actions.denoise import NoiseReport
+from avagent.dsp.actions.edit import apply
 from avagent.dsp.faults import HumFault, Noise, inject
-from avagent.dsp.noise import track_noise
+from avagent.dsp.measures.noise_track import track_noise
 from avagent.dsp.stft import Stft, in_blocks
 
 from .sounds import si_sdr, syllables, tone, waveform, white

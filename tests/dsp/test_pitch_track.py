@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from avagent.core.actions import Pitch
 from avagent.core.media import Waveform
-from avagent.dsp.edit import apply
-from avagent.dsp.pitch_track import PITCH_RATE, pitch_track
+from avagent.dsp.actions.edit import apply
+from avagent.dsp.measures.pitch_track import PITCH_RATE, pitch_track
 
 
 def _voice(frequency: float, rate: int = 16000, seconds: float = 1.0, seed: int = 0) -> Waveform:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from avagent.core.actions import Shift
 from avagent.core.media import Waveform
-from avagent.dsp.edit import apply
-from avagent.dsp.shift import ShiftReport
+from avagent.dsp.actions.edit import apply
+from avagent.dsp.actions.shift import ShiftReport
 
 RATE = 8_000
 

@@ -11,9 +11,9 @@ from scipy.linalg import solve_toeplitz
 
 from avagent.core.actions import Pitch, Speed
 from avagent.core.media import FloatArray, Waveform
-from avagent.dsp.edit import apply
-from avagent.dsp.pitch_track import pitch_track
-from avagent.dsp.timescale import PitchReport, SpeedReport
+from avagent.dsp.actions.edit import apply
+from avagent.dsp.actions.timescale import PitchReport, SpeedReport
+from avagent.dsp.measures.pitch_track import pitch_track
 
 from .sounds import strongest_hz, syllables, tone, vowel, waveform, white
 

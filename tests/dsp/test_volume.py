@@ -11,11 +11,11 @@ from scipy.signal import resample_poly
 
 from avagent.core.actions import Volume
 from avagent.core.media import FloatArray, Waveform
-from avagent.dsp.bs1770 import gated_loudness, oversampled_peaks, true_peak_dbtp
-from avagent.dsp.declip import clipped_mask, declip
-from avagent.dsp.edit import apply
-from avagent.dsp.limiter import turn_down
-from avagent.dsp.volume import VolumeReport
+from avagent.dsp.actions.declip import clipped_mask, declip
+from avagent.dsp.actions.edit import apply
+from avagent.dsp.actions.limiter import turn_down
+from avagent.dsp.actions.volume import VolumeReport
+from avagent.dsp.measures.bs1770 import gated_loudness, oversampled_peaks, true_peak_dbtp
 
 from .sounds import resonances, si_sdr, syllables, tone, waveform, white
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from avagent.core.media import Waveform
-from avagent.io.container import decode_audio, decode_motion
-from avagent.io.webdataset import LoadedClip, read_shard
+from avagent.media.container import decode_audio, decode_motion
+from avagent.shards.webdataset.samples import LoadedClip, read_shard
 
 DEMO = Path(__file__).resolve().parents[2] / "examples" / "demo"
 

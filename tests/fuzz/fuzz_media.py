@@ -15,9 +15,9 @@ from media_samples import VP8, Recipe, build, image, picture, song_with_cover, t
 
 from avagent.core.errors import FailureReason, MediaError
 from avagent.core.media import Waveform
-from avagent.io import container
-from avagent.io.decoder_process import DecoderPool
-from avagent.io.media_limits import DecodeLimits, MediaLimits
+from avagent.media import container
+from avagent.media.decoder_process import DecoderPool
+from avagent.media.limits import DecodeLimits, MediaLimits
 
 MEDIA = Path(__file__).resolve().parents[2] / ".cache" / "media"
 REAL = MEDIA / "video" / "bigbuckbunny.mp4"

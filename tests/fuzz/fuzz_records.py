@@ -10,17 +10,17 @@ from pathlib import Path
 from fuzz_shards import check
 from shard_tools import failed, improved, unchanged
 
+from avagent import storage
 from avagent.core.clip import ClipRef
 from avagent.core.errors import ParameterError, RecipeError, UsageError
 from avagent.core.state import Outcome
-from avagent.io import storage
-from avagent.io.manifest import decisions_url, manifest_url
-from avagent.io.records import decision_from_json, decision_to_json, read_decisions
-from avagent.io.reports import read_report, report_url, write_report
-from avagent.io.rewrite import ShardReport
-from avagent.io.shards import list_shards
-from avagent.pipelines.apply import read_run
+from avagent.pipelines.commands.apply import read_run
 from avagent.pipelines.recipe import load_recipe, shipped_recipes
+from avagent.records.decisions import decision_from_json, decision_to_json, read_decisions
+from avagent.records.manifest import decisions_url, manifest_url
+from avagent.runs.rewrite import ShardReport
+from avagent.runs.shard_reports import read_report, report_url, write_report
+from avagent.shards.listing import list_shards
 
 OUTPUT = "memory://fuzz/run"
 REF = ClipRef(key="a/b", shard="x.tar", offset=512, length=2048, content_sha256="0" * 64, index=1)

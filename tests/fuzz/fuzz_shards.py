@@ -12,14 +12,16 @@ from rewrite_tools import loud
 from shard_tools import PROVENANCE, end_of, special_entry, tar_bytes, unchanged
 from tfrecord_tools import MP4, chunk, example, record, sequence
 
+from avagent import storage
 from avagent.core.errors import ShardError
-from avagent.io import storage
-from avagent.io.rewrite import RewriteOptions, rewrite_shard
-from avagent.io.samples import BadSample, LoadedClip
-from avagent.io.shard_format import ShardOptions, format_of, read_clip, read_shard
-from avagent.io.tar_reader import BLOCK, ShardLimits, read_entries, unsafe_name
-from avagent.io.tf_example import bytes_values, change_example, list_values, parse_example, text_value
-from avagent.io.wire_fields import count_fields
+from avagent.runs.rewrite import RewriteOptions, rewrite_shard
+from avagent.shards.formats import ShardOptions, format_of, read_clip, read_shard
+from avagent.shards.limits import ShardLimits
+from avagent.shards.names import unsafe_name
+from avagent.shards.samples import BadSample, LoadedClip
+from avagent.shards.tfrecord.examples import bytes_values, change_example, list_values, parse_example, text_value
+from avagent.shards.tfrecord.wire_fields import count_fields
+from avagent.shards.webdataset.tar_reader import BLOCK, read_entries
 
 LIMITS = ShardLimits(member_bytes=5000, sample_bytes=20_000, members=12, header_bytes=3000, entries=60, expansion=50)
 OPTIONS = ShardOptions(limits=LIMITS)

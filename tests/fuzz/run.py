@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("fuzz", "io", ".")]
+sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("fuzz", ".")]
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ def main() -> int:
     if chosen.engine == "atheris":
         import atheris
 
-        with atheris.instrument_imports(include=["avagent.io", "avagent.core", "avagent.pipelines"]):
+        with atheris.instrument_imports(include=["avagent"]):
             from fuzz_targets import TARGETS, regressions
     else:
         from fuzz_targets import TARGETS, regressions

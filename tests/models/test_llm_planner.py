@@ -21,9 +21,16 @@ from avagent.core.actions import EXTENDED_ACTIONS
 from avagent.core.decide import choose_plan
 from avagent.core.errors import ModelError, ParameterError, RecipeError, Stage
 from avagent.models.llm.admissible import admissible
+from avagent.models.llm.likelihood import (
+    NORMALIZATIONS,
+    answer_scores,
+    honours_packing,
+    score_each,
+    score_packed,
+    shares,
+)
 from avagent.models.llm.loading import LanguageModel, LanguageModelSource
 from avagent.models.llm.planner import LLMPlanner
-from avagent.models.llm.rank import NORMALIZATIONS, answer_scores, honours_packing, score_each, score_packed, shares
 from avagent.models.llm.ranker import AnswerRanker
 from avagent.models.llm.tree import pack_answers
 from avagent.models.registry import build_planner

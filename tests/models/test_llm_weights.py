@@ -20,10 +20,10 @@ from avagent.core.errors import MissingModelError, RecipeError
 from avagent.models.llm import gguf
 from avagent.models.llm.admissible import admissible
 from avagent.models.llm.generate import PlanWriter
+from avagent.models.llm.likelihood import answer_scores, score_each, score_packed
 from avagent.models.llm.loading import LanguageModel, LanguageModelSource, packaged_gguf
 from avagent.models.llm.planner import LLMPlanner
 from avagent.models.llm.prompt import prompt_fingerprint, render
-from avagent.models.llm.rank import answer_scores, score_each, score_packed
 from avagent.models.llm.ranker import AnswerRanker
 from avagent.models.llm.schema import parse_plan
 

@@ -27,7 +27,7 @@ from avagent.core.history import Base, History
 from avagent.core.plan import Plan
 from avagent.core.ports import PlanRequest
 from avagent.core.scores import Scores
-from avagent.dsp.measure import measure
+from avagent.dsp.measures.sound_facts import measure
 from avagent.models.embedded.imagenet import image_classes
 from avagent.models.embedded.planner import EmbeddedPlanner
 from avagent.models.embedded.programme import MACHINES_AND_VESSELS, WATER_AND_WEATHER, WATER_PLACES

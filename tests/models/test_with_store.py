@@ -12,7 +12,7 @@ from avagent.core.clip import Clip, ClipRef, Member, content_hash
 from avagent.core.errors import MediaError
 from avagent.core.history import Base, History
 from avagent.core.ports import PlanRequest
-from avagent.io.media_store import MediaStore
+from avagent.media.store import MediaStore
 from avagent.models.registry import build_captioner, build_planner, build_scorer
 
 

@@ -15,8 +15,8 @@ from avagent.core.clip import ClipRef
 from avagent.core.errors import ClipError
 from avagent.core.facts import Facts
 from avagent.core.media import Frames, Motion, StreamInfo, Waveform
-from avagent.dsp.edit import DspEditor
-from avagent.dsp.measure import measure
+from avagent.dsp.actions.edit import DspEditor
+from avagent.dsp.measures.sound_facts import measure
 
 RATE = 16_000
 FPS = 25

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import random
-import sys
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy.io import wavfile
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "io"))
-
 from tfrecord_tools import example, records
 
 Shards = dict[str, list[tuple[str, int]]]

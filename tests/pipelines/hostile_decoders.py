@@ -6,7 +6,7 @@ import ctypes
 import time
 
 from avagent.core.media import Waveform
-from avagent.io.sound import decode_audio as honest
+from avagent.media.sound import decode_audio as honest
 
 HANG, CRASH = b"avagent test: hang", b"avagent test: crash"
 

@@ -14,8 +14,8 @@ import numpy as np
 from hostile_decoders import CRASH, HANG
 from media_samples import Recipe, build, image, picture, tone_bursts
 
-from avagent.io.tf_example import bytes_feature, example_bytes
-from avagent.io.tfrecord_frames import frame, frame_header
+from avagent.shards.tfrecord.examples import bytes_feature, example_bytes
+from avagent.shards.tfrecord.frames import frame, frame_header
 
 GOOD = build(Recipe(size=(32, 32), frames=25))
 SETTINGS = {

@@ -14,9 +14,9 @@ from pathlib import Path
 from runs import contents
 from scripted_runs import Logged
 
-from avagent.io.samples import BadSample
-from avagent.io.shard_format import read_shard
-from avagent.io.shards import list_shards
+from avagent.shards.formats import read_shard
+from avagent.shards.listing import list_shards
+from avagent.shards.samples import BadSample
 
 PHASES = ("start", "decide", "apply", "commit", "end")
 """`end`: `_SUCCESS` is there, the process is not gone yet."""

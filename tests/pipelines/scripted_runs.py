@@ -31,8 +31,6 @@ KEYS = ("threshold", "fixable", "second", "hopeless", "silent", "broken")
 """What becomes of clips with such keys: see `scripted_ports`."""
 
 sys.path.insert(0, str(PORTS))
-sys.path.insert(0, str(ROOT / "tests" / "io"))
-
 from tfrecord_tools import example, records  # noqa: E402
 
 
@@ -135,5 +133,5 @@ class Logged(subprocess.Popen[bytes]):
 
 def start(*arguments: object, limit: float = 3600) -> Logged:
     """The command `avagent`, with the scripted ports known to it and to its workers."""
-    path = [Path(__file__).parent / "scripted_site", PORTS, ROOT / "tests" / "io"]
+    path = [Path(__file__).parent / "scripted_site", PORTS, ROOT / "tests"]
     return Logged([sys.executable, "-m", "avagent.pipelines.cli", *arguments], path, limit=limit)

@@ -10,7 +10,7 @@ import pytest
 from runs import clips, contents, members, run
 from scripted_runs import scripted_ports, write_corpus, write_recipe
 
-from avagent.io.records import decision_from_json
+from avagent.records.decisions import decision_from_json
 
 
 @pytest.fixture(scope="module")

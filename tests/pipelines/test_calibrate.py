@@ -18,12 +18,12 @@ from media_samples import Recipe, build, tone_bursts
 from runs import clips, counts_add_up, refined, run
 from tiny_scorers import save_all
 
-from avagent.core.calibrating import PairKind
+from avagent.core.calibration_fit import PairKind
 from avagent.core.clip import ClipRef
-from avagent.io.calibrations import read_calibrations, read_pairs, write_pairs
-from avagent.io.media_store import MediaStore
-from avagent.io.pair_views import CHANGES, examples
-from avagent.io.shard_format import read_clip, read_shard
+from avagent.media.pair_views import CHANGES, examples
+from avagent.media.store import MediaStore
+from avagent.records.calibration_files import read_calibrations, read_pairs, write_pairs
+from avagent.shards.formats import read_clip, read_shard
 from avagent.transforms.calibrate import Sampling, pair_up, shuffled
 
 CLIPS = 11

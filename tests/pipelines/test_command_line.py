@@ -17,7 +17,7 @@ from runs import run
 from avagent.core.errors import MissingModelError, UsageError
 from avagent.pipelines import cli
 from avagent.pipelines.beam_options import FN_API_RUNNER, beam_options, is_local
-from avagent.pipelines.doctor import Health, examine
+from avagent.pipelines.commands.doctor import Health, examine
 from avagent.pipelines.progress import Tally, show_progress
 from avagent.pipelines.recipe import load_recipe
 from avagent.transforms.progress import report_progress
@@ -140,7 +140,7 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_only_when_asked(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("no such thing")
 
-    monkeypatch.setattr("avagent.pipelines.inspect.list_shards", broken)
+    monkeypatch.setattr("avagent.pipelines.commands.inspect.list_shards", broken)
     assert run("inspect", tmp_path) == cli.FAILED
     text = capsys.readouterr().err
     assert "no such thing" in text

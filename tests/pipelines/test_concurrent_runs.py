@@ -15,14 +15,14 @@ import pytest
 from runs import contents, counts_add_up, members, refined
 from scripted_runs import Logged, scripted_ports, start, write_corpus, write_recipe
 
-from avagent.io import storage
-from avagent.io.shards import list_shards
+from avagent import storage
+from avagent.shards.listing import list_shards
 
 LIMIT_S = 300
 """For what may hang: far more than it takes."""
 WORKER = """
 import sys
-from avagent.io.records import Provenance
+from avagent.records.decisions import Provenance
 from avagent.transforms.write import ApplyTarget, apply_decisions
 output, shard = sys.argv[1:]
 provenance = Provenance(recipe="scripted", fingerprint="f", models={}, version="0")

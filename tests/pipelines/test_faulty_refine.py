@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
-import sys
 import uuid
 from pathlib import Path
 
 import pytest
+from faulty_proxy import FaultyProxy, every
 from runs import clips, contents, refined
 from scripted_runs import scripted_ports, write_corpus, write_recipe
 from storage_servers import SERVERS, without_waits
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "io"))
-
-from faulty_proxy import FaultyProxy, every
-
-from avagent.io import storage
-from avagent.io.retries import RetryPolicy
+from avagent import storage
+from avagent.storage.retries import RetryPolicy
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 QUICK = RetryPolicy(first_wait_s=0, longest_wait_s=0)

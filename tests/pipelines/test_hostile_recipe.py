@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from avagent.core.errors import RecipeError
-from avagent.io.media_limits import DecodeLimits, MediaLimits
-from avagent.io.tar_reader import ShardLimits
+from avagent.media.limits import DecodeLimits, MediaLimits
 from avagent.pipelines.recipe import load_recipe
+from avagent.shards.limits import ShardLimits
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "limits.md"
 

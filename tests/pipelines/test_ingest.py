@@ -19,10 +19,10 @@ import webdataset
 from media_samples import Recipe, build, tone_bursts
 from runs import clips, contents, counts_add_up, members, refined, run
 
+from avagent import storage
 from avagent.core.media import Waveform
-from avagent.io import storage
-from avagent.io.shard_format import inspect_shard
-from avagent.pipelines import ingest as command
+from avagent.pipelines.commands import ingest as command
+from avagent.shards.formats import inspect_shard
 from avagent.transforms import ingest as stage
 
 SMALL = ("--shard-clips", 4)

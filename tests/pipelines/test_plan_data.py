@@ -13,12 +13,12 @@ from runs import run
 from safetensors.numpy import load_file
 from tiny_llm import save_tiny_llm
 
-from avagent.io.plan_pairs import PlanPair, Situation, Split, read_pairs, read_skipped
 from avagent.models.llm.admissible import admissible
 from avagent.models.llm.prompt import prompt_fingerprint, render
 from avagent.models.llm.training import last_checkpoint
 from avagent.models.registry import build_planner
 from avagent.pipelines.plan_accuracy import accuracy, majority_accuracy, planner_accuracy
+from avagent.records.training_pairs import PlanPair, Situation, Split, read_pairs, read_skipped
 
 PER_CLIP = 4
 

@@ -13,11 +13,11 @@ from tiny_recipes import modern_settings, paper_settings
 
 from avagent.core.actions import PAPER_ACTIONS
 from avagent.core.decide import Acceptance
-from avagent.io.manifest import decisions_url
-from avagent.io.records import read_decisions
-from avagent.pipelines.doctor import examine
-from avagent.pipelines.findings import Health
+from avagent.pipelines.commands.doctor import examine
+from avagent.pipelines.doctor_findings import Health
 from avagent.pipelines.recipe import load_recipe
+from avagent.records.decisions import read_decisions
+from avagent.records.manifest import decisions_url
 
 SETTINGS = {"paper": paper_settings, "modern": modern_settings}
 LIMIT = ("--limit", 2, "--max-rounds", 2)
@@ -112,7 +112,8 @@ def test_doctor_names_a_key_and_a_package_that_are_missing(monkeypatch):
 def test_the_dry_check_loads_no_model_runtime(weights, name: str):
     given = overrides(weights[name]) if name in weights else []
     code = (
-        "import sys; from avagent.pipelines.doctor import examine; from avagent.pipelines.recipe import load_recipe\n"
+        "import sys; from avagent.pipelines.commands.doctor import examine\n"
+        "from avagent.pipelines.recipe import load_recipe\n"
         f"list(examine(load_recipe({name!r}, {given!r})))\n"
         "print(sorted({'torch', 'transformers', 'onnxruntime'} & set(sys.modules)))"
     )

@@ -291,5 +291,8 @@ def test_what_cannot_be_built_upon_is_refused(
 
 
 def test_planning_to_take_over_loads_no_model_runtime():
-    code = "import sys, avagent.pipelines.refine; sys.exit(any(m in sys.modules for m in ('torch', 'transformers')))"
+    code = (
+        "import sys, avagent.pipelines.commands.refine\n"
+        "sys.exit(any(m in sys.modules for m in ('torch', 'transformers')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -14,7 +14,7 @@ from runs import contents, run
 from storage_servers import s3_client, s3_server
 from test_refresh import changes, same_as_afresh
 
-from avagent.io import storage
+from avagent import storage
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 SHARDS: Shards = {

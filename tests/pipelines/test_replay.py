@@ -16,7 +16,7 @@ from scripted_runs import scripted_ports, wav, write_corpus, write_recipe
 
 import scripted_ports as ports  # isort: skip  (scripted_runs tells where it lies)
 
-from avagent.io import replay_publish
+from avagent.runs import replay_publish
 
 Parts = tuple[tuple[str, bytes], ...]
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from runs import clips, contents, members, refined, run, video_packets
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "io"))
-
 from tfrecord_tools import example, read_reasons, read_records, record, records, sequence
 
-from avagent.io.tf_example import bytes_values, parse_example
+from avagent.shards.tfrecord.examples import bytes_values, parse_example
 
 MEDIA = "clip/encoded_media_bytes"
 PLAIN, COMPRESSED = "clips.tfrecord-00000-of-00002", "clips.tfrecord-00001-of-00002.gz"

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "io"))
-
 from bursts import burst
 from shard_tools import tar_bytes
 from tfrecord_tools import example, records
 
-from avagent.io.container import encode_audio
+from avagent.media.container import encode_audio
 
 RECORD = b'{"outcome": "%s"}'
 

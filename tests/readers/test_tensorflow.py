@@ -11,7 +11,7 @@ import tensorflow as tf
 from bursts import RATE, burst
 
 from avagent.core.errors import MissingModelError, ParameterError
-from avagent.io.container import decode_audio
+from avagent.media.container import decode_audio
 from avagent.readers import tensorflow as reader
 from avagent.readers.tensorflow import check_native_operations, read_clips
 

@@ -8,9 +8,9 @@ import torch
 from bursts import RATE, burst
 from torch.utils.data import DataLoader
 
+from avagent import storage
 from avagent.core.errors import ParameterError
-from avagent.io import storage
-from avagent.io.container import decode_audio
+from avagent.media.container import decode_audio
 from avagent.readers.torch import RefinedClips
 
 

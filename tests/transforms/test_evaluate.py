@@ -19,8 +19,8 @@ from avagent.core.errors import ClipError, FailureReason, ModelError
 from avagent.core.ports import ClipView
 from avagent.core.scores import Scores
 from avagent.core.state import ClipDecision, Outcome
-from avagent.io.manifest import decisions_url
-from avagent.io.records import read_decisions
+from avagent.records.decisions import read_decisions
+from avagent.records.manifest import decisions_url
 from avagent.transforms.decisions import DecideShards
 from avagent.transforms.loop import Loop, PortLoader
 from avagent.transforms.read import ShardTask

@@ -28,8 +28,8 @@ from avagent.core.decide import Policy
 from avagent.core.errors import FailureReason
 from avagent.core.history import Base
 from avagent.core.state import ClipDecision, Outcome
-from avagent.io.manifest import decisions_url
-from avagent.io.records import read_decisions
+from avagent.records.decisions import read_decisions
+from avagent.records.manifest import decisions_url
 from avagent.transforms.decisions import DecideShards
 from avagent.transforms.loop import Loop, PortLoader
 from avagent.transforms.read import ShardTask

@@ -108,7 +108,7 @@ class Checked:
         media_sha256: of the member with picture and sound, for finding duplicates.
         nbytes: of all members.
         seconds: duration of the sound; of the picture, if that is shorter.
-        cut: `none`, `already_cut`, or how it was cut; see :class:`avagent.io.trim.CutKind`.
+        cut: `none`, `already_cut`, or how it was cut; see :class:`avagent.media.trim.CutKind`.
         start: where the clip really begins in its recording, in s; None: it was not cut here.
         loudness: in LUFS; None: below -70 LUFS, or not measured.
     """

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from avagent.core.calibrating import ScoredPair, Sides, reliability, sides
 from avagent.core.calibration import Calibration, Calibrations
+from avagent.core.calibration_fit import ScoredPair, Sides, reliability, sides
 from avagent.core.errors import MissingModelError
 
 INSTALL = "pip install 'avagent[plots]'"

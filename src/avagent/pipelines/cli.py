@@ -20,18 +20,18 @@ FAILED = 1
 UNUSABLE = 2
 
 COMMANDS = {
-    "refine": ("avagent.pipelines.refine:refine", "Repair the sound of every clip where that helps."),
-    "apply": ("avagent.pipelines.apply:apply", "Write the shards of an earlier `refine --decide-only`."),
-    "ingest": ("avagent.pipelines.ingest:ingest", "Make shards of recordings, or of an AudioSet or VGGSound list."),
-    "convert": ("avagent.pipelines.convert:convert", "Write WebDataset shards as TFRecord, or back."),
-    "replay": ("avagent.pipelines.replay:replay", "Decide on the dead letters of a run again, and merge them."),
-    "inspect": ("avagent.pipelines.inspect:inspect", "Show what is in a shard."),
-    "plan-data": ("avagent.pipelines.plan_data:plan_data", "Make training pairs for a planner from clean shards."),
-    "calibrate": ("avagent.pipelines.calibrate:calibrate", "Find out what a scorer's raw scores mean."),
-    "train-planner": ("avagent.pipelines.train_planner:train_planner", "LoRA-tune a planner LLM on such pairs."),
-    "doctor": ("avagent.pipelines.doctor:doctor", "Check this machine for a recipe, and say what to install."),
+    "refine": "Repair the sound of every clip where that helps.",
+    "apply": "Write the shards of an earlier `refine --decide-only`.",
+    "ingest": "Make shards of recordings, or of an AudioSet or VGGSound list.",
+    "convert": "Write WebDataset shards as TFRecord, or back.",
+    "replay": "Decide on the dead letters of a run again, and merge them.",
+    "inspect": "Show what is in a shard.",
+    "plan-data": "Make training pairs for a planner from clean shards.",
+    "calibrate": "Find out what a scorer's raw scores mean.",
+    "train-planner": "LoRA-tune a planner LLM on such pairs.",
+    "doctor": "Check this machine for a recipe, and say what to install.",
 }
-"""Name -> where the command is defined, and what it does. Loaded when used: importing Beam takes seconds."""
+"""Name -> what the command does. Its module in `commands/` is loaded when used: importing Beam takes seconds."""
 
 
 class _Commands(click.Group):
@@ -41,12 +41,12 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  (click's signature)
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
-        return getattr(importlib.import_module(module), name)
+        name = cmd_name.replace("-", "_")
+        return getattr(importlib.import_module(f"avagent.pipelines.commands.{name}"), name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

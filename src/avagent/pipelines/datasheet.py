@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from avagent import __version__
-from avagent.io import storage
-from avagent.io.plan_pairs import PlanPair, Split, pairs_fingerprint, read_pairs, read_skipped
+from avagent import __version__, storage
+from avagent.records.training_pairs import PlanPair, Split, pairs_fingerprint, read_pairs, read_skipped
 
 DATASHEET = "datasheet"
 NO_FAULT = "none"

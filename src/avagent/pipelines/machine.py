@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 
 from avagent.models.needs import Need
-from avagent.pipelines.findings import Finding, Health
+from avagent.pipelines.doctor_findings import Finding, Health
 
 HEADROOM = 1.25
 """Activations and caches on top of the weights; more for large batches."""

@@ -14,7 +14,7 @@ from avagent.core.decide import choose_plan
 from avagent.core.errors import ClipError
 from avagent.core.plan import Plan
 from avagent.core.ports import Planner
-from avagent.io.plan_pairs import PlanPair
+from avagent.records.training_pairs import PlanPair
 
 BATCH = 16
 NO_FAULT = "none"

@@ -29,12 +29,12 @@ from pydantic import (
 from avagent.core.actions import ACTION_SETS, ACTIONS
 from avagent.core.decide import Acceptance, Policy
 from avagent.core.errors import RecipeError
-from avagent.io.container import AUDIO_CODECS
-from avagent.io.media_limits import DEFAULT_DECODING, DecodeLimits, MediaLimits
-from avagent.io.retries import policy
-from avagent.io.shard_format import ShardOptions
-from avagent.io.tar_reader import ShardLimits
-from avagent.io.tfrecord import DEFAULT_FIELDS, FieldMapping
+from avagent.media.container import AUDIO_CODECS
+from avagent.media.limits import DEFAULT_DECODING, DecodeLimits, MediaLimits
+from avagent.shards.formats import ShardOptions
+from avagent.shards.limits import ShardLimits
+from avagent.shards.tfrecord.records import DEFAULT_FIELDS, FieldMapping
+from avagent.storage.retries import policy
 
 _NOT_YAML = (yaml.YAMLError, ValueError, OverflowError, RecursionError)
 """What the parser raises, and what the values that it makes (dates, numbers) raise."""
@@ -87,7 +87,7 @@ class OutputSection(_Section):
 
 
 class TFRecordSection(_Section):
-    """Which features of a record are what: of each list, the first that a record has; see `avagent.io.tfrecord`."""
+    """Which features of a record are what: of each list, the first that a record has."""
 
     key: tuple[str, ...] = Field(default=DEFAULT_FIELDS.key, description="none, or not there: records are numbered")
     media: tuple[str, ...] = DEFAULT_FIELDS.media

@@ -12,9 +12,13 @@ from typing import Any
 from pydantic_core import from_json
 from rich.console import Console
 
+from avagent import storage
 from avagent.core.errors import UsageError
-from avagent.io import storage
-from avagent.io.changes import (
+from avagent.pipelines.phase import phase_progress
+from avagent.pipelines.progress import Tally
+from avagent.pipelines.request import RefineRequest, stage_fingerprints
+from avagent.pipelines.run import InputShard, Session, run_phase
+from avagent.records.changes import (
     CHANGES_COLUMNS,
     CHANGES_FILE,
     Change,
@@ -24,10 +28,10 @@ from avagent.io.changes import (
     deleted,
     read_changes,
 )
-from avagent.io.commit import RUN_FILE
-from avagent.io.concurrent import ordered_map
-from avagent.io.manifest import decisions_url, manifest_url, open_table, shards_decided
-from avagent.io.previous import (
+from avagent.records.decisions import read_decisions
+from avagent.records.manifest import decisions_url, manifest_url, open_table, shards_decided
+from avagent.runs.commit import RUN_FILE
+from avagent.runs.previous import (
     LATEST,
     POINTER_FILE,
     Earlier,
@@ -36,12 +40,8 @@ from avagent.io.previous import (
     read_pointer,
     read_previous,
 )
-from avagent.io.records import read_decisions
-from avagent.io.reports import shards_reported
-from avagent.pipelines.phase import phase_progress
-from avagent.pipelines.progress import Tally
-from avagent.pipelines.request import RefineRequest, stage_fingerprints
-from avagent.pipelines.run import InputShard, Session, run_phase
+from avagent.runs.shard_reports import shards_reported
+from avagent.storage.concurrent import ordered_map
 from avagent.transforms.carry import CarryShards
 from avagent.transforms.read import ShardTask
 

@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from avagent import __version__
-from avagent.io.previous import Part
+from avagent import __version__, storage
+from avagent.core.errors import UsageError
 from avagent.pipelines.recipe import NO_RESULT_DEPENDS_ON, Recipe
 from avagent.pipelines.run import InputShard
 from avagent.pipelines.wiring import Wired
+from avagent.records.manifest import manifest_url
+from avagent.runs.commit import RUN_FILE
+from avagent.runs.previous import Part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,3 +96,23 @@ def run_record(wired: Wired, inputs: Sequence[InputShard], request: RefineReques
         "decide_only": request.decide_only,
         "beam": list(request.beam),
     }
+
+
+def read_run(output: str) -> dict[str, Any]:
+    """What `run.json` of an output folder says.
+
+    Raises:
+        UsageError: there is none, or it is not one.
+    """
+    url = manifest_url(output, RUN_FILE)
+    try:
+        run = json.loads(storage.read_text(url))
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{output} holds no run: {url} is missing; run `avagent refine --decide-only` first"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{url} cannot be read as the record of a run: {error}") from error
+    if not isinstance(run, dict) or not {"recipe", "inputs"} <= set(run):
+        raise UsageError(f"{url} is not the record of a run")
+    return run

@@ -13,16 +13,16 @@ from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
-from avagent.io import storage
-from avagent.io.commit import finalize, write_run
-from avagent.io.concurrent import ordered_map
-from avagent.io.manifest import ManifestCounts, decisions_url, write_manifest
-from avagent.io.records import read_decisions
-from avagent.io.rewrite import ShardReport
-from avagent.io.shard_format import count_clips
+from avagent import storage
 from avagent.pipelines.phase import run_pipeline
 from avagent.pipelines.throughput import stage_throughput
 from avagent.pipelines.wiring import Wired
+from avagent.records.decisions import read_decisions
+from avagent.records.manifest import ManifestCounts, decisions_url, write_manifest
+from avagent.runs.commit import finalize, write_run
+from avagent.runs.rewrite import ShardReport
+from avagent.shards.formats import count_clips
+from avagent.storage.concurrent import ordered_map
 from avagent.transforms.read import ShardTask
 
 _LISTED_FROM = 16

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
+from avagent import storage
 from avagent.core.state import ClipDecision, Outcome
-from avagent.io import storage
-from avagent.io.manifest import ManifestCounts, decisions_url
-from avagent.io.records import read_decisions
 from avagent.pipelines.run import Session
+from avagent.records.decisions import read_decisions
+from avagent.records.manifest import ManifestCounts, decisions_url
 
 OVER_FAILURE_RATIO = 3
 _SHOWN_REASONS = 5

@@ -13,11 +13,11 @@ from avagent.core.calibration import Calibrations
 from avagent.core.errors import CalibrationError, ParameterError, RecipeError
 from avagent.core.failure_rate import FailureLimit
 from avagent.core.ports import Scorer
-from avagent.io.calibrations import read_calibrations
-from avagent.io.records import Provenance
-from avagent.io.retries import configure
 from avagent.models.registry import build_captioner, build_planner, build_scorer
 from avagent.pipelines.recipe import Recipe, ScorerSection
+from avagent.records.calibration_files import read_calibrations
+from avagent.records.decisions import Provenance
+from avagent.storage.retries import configure
 from avagent.transforms.loop import Loop, PortLoader, Share
 from avagent.transforms.store import StoreConfig
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from avagent.core.clip import RECORD_SUFFIX, Clip
 from avagent.core.errors import MediaError, ParameterError, ShardError
 from avagent.core.state import Outcome
-from avagent.io.container import probe
-from avagent.io.samples import BadSample, Loose
-from avagent.io.shard_format import DEFAULT_OPTIONS, ShardOptions, format_of
-from avagent.io.tf_example import Feature, bytes_values
+from avagent.media.container import probe
+from avagent.shards.formats import DEFAULT_OPTIONS, ShardOptions, format_of
+from avagent.shards.samples import BadSample, Loose
+from avagent.shards.tfrecord.examples import Feature, bytes_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

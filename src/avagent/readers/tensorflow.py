@@ -21,9 +21,9 @@ import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingMo
 import tensorflow_io as tfio  # pyright: ignore[reportMissingImports]
 
 from avagent.core.errors import MediaError, MissingModelError
-from avagent.io.container import decode_audio
-from avagent.io.shards import list_shards
+from avagent.media.container import decode_audio
 from avagent.readers.examples import EncodedClip, check_outcomes, iter_clips
+from avagent.shards.listing import list_shards
 
 _OTHER = 0
 _SIGNATURE = {

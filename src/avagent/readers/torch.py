@@ -19,12 +19,12 @@ import soxr
 import torch
 from torch.utils.data import IterableDataset
 
+from avagent import storage
 from avagent.core.clip import Clip, Member
 from avagent.core.errors import MediaError, ParameterError, ShardError
-from avagent.io import storage
-from avagent.io.container import decode_audio
-from avagent.io.shards import list_shards
+from avagent.media.container import decode_audio
 from avagent.readers.examples import EncodedClip, check_outcomes, encoded, outcome_of
+from avagent.shards.listing import list_shards
 
 Example = dict[str, Any]
 

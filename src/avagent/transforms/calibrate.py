@@ -14,19 +14,19 @@ import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection
 
-from avagent.core.calibrating import ScoredPair
+from avagent.core.calibration_fit import ScoredPair
 from avagent.core.clip import ClipRef
 from avagent.core.errors import ClipError
 from avagent.core.ports import RawScorer
 from avagent.core.state import ClipState
-from avagent.io.calibrations import write_pairs
-from avagent.io.media_store import MediaStore
-from avagent.io.pair_views import Example, examples
-from avagent.transforms.inference import ModelHandler, RunInference
+from avagent.media.pair_views import Example, examples
+from avagent.media.store import MediaStore
+from avagent.records.calibration_files import write_pairs
 from avagent.transforms.loop import PortLoader
 from avagent.transforms.metrics import NAMESPACE, count_cache, stage_latency
 from avagent.transforms.progress import report_progress
 from avagent.transforms.read import STATES, ReadShards, ShardTask
+from avagent.transforms.run_inference import ModelHandler, RunInference
 from avagent.transforms.store import StoreConfig, process_store
 
 

@@ -11,7 +11,7 @@ import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection
 
-from avagent.io.carry import carry_over
+from avagent.runs.carry import carry_over
 from avagent.transforms.metrics import NAMESPACE
 from avagent.transforms.progress import report_progress
 from avagent.transforms.read import ShardTask

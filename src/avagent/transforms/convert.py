@@ -12,9 +12,9 @@ import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection
 
-from avagent.io.convert import convert_shard
-from avagent.io.reports import write_report
-from avagent.io.shard_format import DEFAULT_OPTIONS, ShardOptions
+from avagent.runs.convert import convert_shard
+from avagent.runs.shard_reports import write_report
+from avagent.shards.formats import DEFAULT_OPTIONS, ShardOptions
 from avagent.transforms.metrics import NAMESPACE
 from avagent.transforms.progress import report_progress
 

@@ -12,8 +12,8 @@ import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
 from avagent.core.state import ClipDecision
-from avagent.io.manifest import decisions_url
-from avagent.io.records import write_decisions
+from avagent.records.decisions import write_decisions
+from avagent.records.manifest import decisions_url
 from avagent.transforms.loop import Loop
 from avagent.transforms.read import REUSED, STATES, ReadShards, ShardTask
 from avagent.transforms.refine import DecideClips

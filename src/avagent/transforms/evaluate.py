@@ -9,7 +9,7 @@ from avagent.core.errors import ClipError
 from avagent.core.ports import Scorer
 from avagent.core.scores import Evaluation, Scores
 from avagent.core.state import ClipDecision
-from avagent.io.media_store import MediaStore
+from avagent.media.store import MediaStore
 
 
 def evaluate_decisions(decisions: Sequence[ClipDecision], scorer: Scorer, store: MediaStore) -> list[ClipDecision]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from avagent.core.serving import Metered, WarmsUp
-from avagent.io.media_store import MediaStore
+from avagent.media.store import MediaStore
 from avagent.transforms.store import StoreConfig, process_store
 
 PortT = TypeVar("PortT")

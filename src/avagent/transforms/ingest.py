@@ -13,10 +13,10 @@ from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection
 
 from avagent.core.ingest import Checked, IngestSettings
-from avagent.io.ingest_clips import check_candidate
-from avagent.io.ingest_plan import checked_url
-from avagent.io.ingest_records import read_checked, write_checked
-from avagent.io.ingest_shards import write_shard
+from avagent.ingest.clips import check_candidate
+from avagent.ingest.shard_making import write_shard
+from avagent.ingest.tables import read_checked, write_checked
+from avagent.ingest.work_plan import checked_url
 from avagent.transforms.metrics import NAMESPACE
 from avagent.transforms.progress import report_progress
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from apache_beam.metrics.metric import Metrics
 
 from avagent.core.state import ClipDecision
-from avagent.io.media_store import MediaStore
-from avagent.io.retries import retry_counts
+from avagent.media.store import MediaStore
+from avagent.storage.retries import retry_counts
 
 NAMESPACE = "avagent"
 

@@ -26,15 +26,24 @@ from avagent.core.media import Frames, Motion, StreamInfo, Waveform
 from avagent.core.plan import Plan
 from avagent.core.ports import Captioner, ClipView, PlanRequest, Scorer
 from avagent.core.scores import Scores
-from avagent.dsp.edit import DspEditor
+from avagent.dsp.actions.edit import DspEditor
 from avagent.dsp.faults import Babble, Fault, Injected, WrongSoundtrack, inject
 from avagent.dsp.faults.draw import draw_faults
 from avagent.dsp.faults.mending import right_repairs
-from avagent.dsp.measure import measure
-from avagent.io.media_store import MediaStore
-from avagent.io.plan_pairs import PlanPair, Situation, SkippedClip, Split, licences_of, source_of, split_of, write_pairs
-from avagent.io.samples import BadSample
-from avagent.io.shard_format import read_shard
+from avagent.dsp.measures.sound_facts import measure
+from avagent.media.store import MediaStore
+from avagent.records.training_pairs import (
+    PlanPair,
+    Situation,
+    SkippedClip,
+    Split,
+    licences_of,
+    source_of,
+    split_of,
+    write_pairs,
+)
+from avagent.shards.formats import read_shard
+from avagent.shards.samples import BadSample
 from avagent.transforms.loop import PortLoader
 from avagent.transforms.metrics import NAMESPACE
 from avagent.transforms.progress import report_progress

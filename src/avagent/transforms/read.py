@@ -15,12 +15,12 @@ from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import PCollection, TaggedOutput
 
 from avagent.core.state import ClipDecision, ClipState
-from avagent.io.changes import write_changes
-from avagent.io.known_clips import KnownClips
-from avagent.io.media_store import MediaStore
-from avagent.io.previous import Earlier
-from avagent.io.samples import BadSample, LoadedClip
-from avagent.io.shard_format import DEFAULT_OPTIONS, ShardOptions, read_shard
+from avagent.media.store import MediaStore
+from avagent.records.changes import write_changes
+from avagent.runs.known_clips import KnownClips
+from avagent.runs.previous import Earlier
+from avagent.shards.formats import DEFAULT_OPTIONS, ShardOptions, read_shard
+from avagent.shards.samples import BadSample, LoadedClip
 from avagent.transforms.metrics import NAMESPACE
 from avagent.transforms.store import StoreConfig, process_store
 

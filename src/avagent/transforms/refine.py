@@ -16,11 +16,11 @@ from avagent.core.ports import Scorer
 from avagent.core.state import ClipDecision, ClipState, conclude
 from avagent.transforms.evaluate import evaluate_decisions
 from avagent.transforms.failures import count_failure
-from avagent.transforms.infer import PortHandler
-from avagent.transforms.inference import RunInference
 from avagent.transforms.loop import Loop, PortLoader
 from avagent.transforms.metrics import count_cache, count_decision, stage_latency
+from avagent.transforms.port_handler import PortHandler
 from avagent.transforms.progress import report_progress
+from avagent.transforms.run_inference import RunInference
 from avagent.transforms.stages import (
     caption_clips,
     close_round,

@@ -16,15 +16,15 @@ from apache_beam.pvalue import PCollection
 
 from avagent.core.errors import AVAgentError, FailureReason
 from avagent.core.state import ClipDecision, ClipState
-from avagent.io.dead_letters import letters_url, read_letters
-from avagent.io.manifest import decisions_url
-from avagent.io.media_store import MediaStore
-from avagent.io.merge import MergeOptions, merge_shard
-from avagent.io.records import decisions_digest, read_decisions, write_decisions
-from avagent.io.reports import read_report, write_report
-from avagent.io.retries import configure
-from avagent.io.rewrite import ShardReport
-from avagent.io.shard_format import ShardOptions
+from avagent.media.store import MediaStore
+from avagent.records.decisions import decisions_digest, read_decisions, write_decisions
+from avagent.records.manifest import decisions_url
+from avagent.runs.dead_letters import letters_url, read_letters
+from avagent.runs.merge import MergeOptions, merge_shard
+from avagent.runs.rewrite import ShardReport
+from avagent.runs.shard_reports import read_report, write_report
+from avagent.shards.formats import ShardOptions
+from avagent.storage.retries import configure
 from avagent.transforms.loop import Loop
 from avagent.transforms.metrics import NAMESPACE, count_retries
 from avagent.transforms.progress import report_progress

@@ -16,7 +16,7 @@ from avagent.core.errors import ClipError
 from avagent.core.history import Base
 from avagent.core.ports import Captioner, ClipView, Planner, PlanRequest, Scorer
 from avagent.core.state import ClipState, failed, next_base, with_plan, with_scores
-from avagent.io.media_store import MediaStore
+from avagent.media.store import MediaStore
 
 ItemT = TypeVar("ItemT")
 AnswerT = TypeVar("AnswerT")

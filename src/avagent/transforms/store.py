@@ -6,10 +6,10 @@ import threading
 from dataclasses import dataclass
 from functools import partial
 
-from avagent.io.decoder_process import process_decoder
-from avagent.io.media_store import MediaStore
-from avagent.io.retries import configure
-from avagent.io.shard_format import DEFAULT_OPTIONS, ShardOptions, read_clip
+from avagent.media.decoder_process import process_decoder
+from avagent.media.store import MediaStore
+from avagent.shards.formats import DEFAULT_OPTIONS, ShardOptions, read_clip
+from avagent.storage.retries import configure
 
 _stores: dict[StoreConfig, MediaStore] = {}
 _lock = threading.Lock()

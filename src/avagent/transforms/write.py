@@ -16,17 +16,17 @@ from apache_beam.pvalue import PCollection
 from avagent.core.actions import Action
 from avagent.core.clip import Clip, ClipRef, Member
 from avagent.core.errors import ParameterError
-from avagent.io.changes import read_changes
-from avagent.io.decoder_process import process_decoder
-from avagent.io.manifest import decisions_url
-from avagent.io.previous import Earlier, Part
-from avagent.io.records import Provenance, decisions_digest, read_decisions
-from avagent.io.repair import repair_sound
-from avagent.io.repairs import EarlierShard
-from avagent.io.reports import write_report
-from avagent.io.retries import configure
-from avagent.io.rewrite import RewriteOptions, ShardReport, rewrite_shard
-from avagent.io.shard_format import DEFAULT_OPTIONS, ShardOptions
+from avagent.media.decoder_process import process_decoder
+from avagent.media.repair import repair_sound
+from avagent.records.changes import read_changes
+from avagent.records.decisions import Provenance, decisions_digest, read_decisions
+from avagent.records.manifest import decisions_url
+from avagent.runs.previous import Earlier, Part
+from avagent.runs.repaired_clips import EarlierShard
+from avagent.runs.rewrite import RewriteOptions, ShardReport, rewrite_shard
+from avagent.runs.shard_reports import write_report
+from avagent.shards.formats import DEFAULT_OPTIONS, ShardOptions
+from avagent.storage.retries import configure
 from avagent.transforms.metrics import NAMESPACE, count_retries, stage_latency
 from avagent.transforms.progress import report_progress
 from avagent.transforms.read import ShardTask

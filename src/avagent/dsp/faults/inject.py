@@ -11,8 +11,7 @@ from scipy.signal import oaconvolve
 from avagent.core.actions import NOISE_FILTERS, Action, FillBlanks, Pitch, Shift, Speed, Volume
 from avagent.core.errors import ParameterError
 from avagent.core.media import FloatArray, Waveform
-from avagent.dsp.dropouts import Gap
-from avagent.dsp.edit import apply
+from avagent.dsp.actions.edit import apply
 from avagent.dsp.faults.signals import coloured_noise, fitted, hum, room_response, scaled_to
 from avagent.dsp.faults.types import (
     Babble,
@@ -30,6 +29,7 @@ from avagent.dsp.faults.types import (
     Truncated,
     WrongSoundtrack,
 )
+from avagent.dsp.measures.dropouts import Gap
 
 _SOUNDING_DB = -30.0
 _ATTEMPTS = 200

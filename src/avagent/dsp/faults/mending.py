@@ -9,10 +9,10 @@ import numpy as np
 
 from avagent.core.actions import Action, Shift
 from avagent.core.media import FloatArray, Waveform
-from avagent.dsp.bs1770 import gated_loudness
-from avagent.dsp.edit import apply
+from avagent.dsp.actions.edit import apply
 from avagent.dsp.faults.inject import Injected
 from avagent.dsp.faults.types import Dropouts, Lag, Level, SpeedChange
+from avagent.dsp.measures.bs1770 import gated_loudness
 
 LEAST_GAIN_DB = 0.25
 """A smaller gain of SI-SDR is no repair."""

@@ -11,7 +11,7 @@ from avagent.core.errors import ClipError
 from avagent.core.history import Base, History
 from avagent.core.plan import Plan, uses_only
 from avagent.core.ports import PlanRequest
-from avagent.models.embedded.findings import coordination_findings, noise_finding
+from avagent.models.embedded.remedies import coordination_findings, noise_finding
 
 REVISION = 2
 """Raised with every change of a threshold or a rule that changes plans."""

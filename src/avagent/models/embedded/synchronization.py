@@ -8,9 +8,9 @@ import numpy as np
 
 from avagent.core.facts import Facts
 from avagent.core.media import FloatArray, Motion, Waveform
-from avagent.dsp.lag import LagProfile, common_curves, profile, windowed
-from avagent.dsp.motion import is_still
-from avagent.dsp.onset import onset_strength
+from avagent.dsp.measures.lag import LagProfile, common_curves, profile, windowed
+from avagent.dsp.measures.motion import is_still
+from avagent.dsp.measures.onset import onset_strength
 
 TOLERANCE_MS = 45.0
 """Sound this early or late still counts as in time: the detectability threshold of ITU-R BT.1359-1 (+45/-125 ms), its

@@ -27,7 +27,7 @@ from avagent.core.facts import Facts
 from avagent.core.history import Base
 from avagent.core.plan import Plan
 from avagent.core.ports import PlanRequest
-from avagent.models.embedded.findings import TARGET_LUFS, coordination_findings, noise_filters, noise_finding
+from avagent.models.embedded.remedies import TARGET_LUFS, coordination_findings, noise_filters, noise_finding
 
 REVISION = 1
 """Raised with every change of the answers or of what they stand for."""

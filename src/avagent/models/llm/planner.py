@@ -17,9 +17,9 @@ from avagent.models.llm.adapters import adapter_folder
 from avagent.models.llm.admissible import admissible
 from avagent.models.llm.chat import TEMPLATES
 from avagent.models.llm.generate import PlanWriter, Written
+from avagent.models.llm.likelihood import NORMALIZATIONS, Normalization
 from avagent.models.llm.loading import LanguageModel, LanguageModelSource
 from avagent.models.llm.prompt import prompt_fingerprint
-from avagent.models.llm.rank import NORMALIZATIONS, Normalization
 from avagent.models.llm.ranker import AnswerRanker, ranked_plans
 from avagent.models.usage import Usage
 
@@ -40,7 +40,7 @@ class LLMPlanner:
             `generate`: the LLM writes a plan with amounts as JSON, held to the schema; where it cannot, the embedded
             planner decides and the plan's rationale says so.
         template: chat format, see :data:`~avagent.models.llm.chat.TEMPLATES`.
-        normalization: of likelihoods, see :data:`~avagent.models.llm.rank.Normalization`.
+        normalization: of likelihoods, see :data:`~avagent.models.llm.likelihood.Normalization`.
         batch_tokens: of one forward pass at most, padding included.
         model, package, gguf_file, adapter, revision, dtype, device, quantization: which LLM; see
             :class:`~avagent.models.llm.loading.LanguageModelSource`.

@@ -13,9 +13,7 @@ from avagent.core.ports import PlanRequest
 from avagent.models.hf.batching import BatchRunner
 from avagent.models.llm.admissible import Choice, admissible
 from avagent.models.llm.chat import encode_answer, encode_prompt
-from avagent.models.llm.loading import LanguageModel
-from avagent.models.llm.prompt import render, system_text
-from avagent.models.llm.rank import (
+from avagent.models.llm.likelihood import (
     Nodes,
     Normalization,
     answer_scores,
@@ -24,6 +22,8 @@ from avagent.models.llm.rank import (
     score_packed,
     shares,
 )
+from avagent.models.llm.loading import LanguageModel
+from avagent.models.llm.prompt import render, system_text
 from avagent.models.llm.tree import AnswerTree, pack_answers
 from avagent.models.usage import Usage
 

@@ -13,7 +13,7 @@ from avagent.core.errors import ClipError, FailureReason, ModelError, RecipeErro
 from avagent.core.media import FloatArray, Frames, TimeArray, Waveform
 from avagent.core.ports import ClipView
 from avagent.core.scores import RawScores
-from avagent.dsp.motion import is_still
+from avagent.dsp.measures.motion import is_still
 from avagent.models.cache import BoundedCache, picture_key
 from avagent.models.hf.loading import Once
 from avagent.models.scorers.calibrated import CalibratedScorer, no_scores

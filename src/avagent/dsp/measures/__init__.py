@@ -1,0 +1,1 @@
+"""What is measured: of sound, of motion, and of both together."""

@@ -1,0 +1,1 @@
+"""Recordings and clip lists to shards."""

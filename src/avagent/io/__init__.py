@@ -1,1 +1,0 @@
-"""Media containers, shards, storage and records, free of Beam."""

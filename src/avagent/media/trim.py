@@ -1,0 +1,198 @@
+"""Cut a stretch out of a recording by copying packets: picture and sound are not encoded again.
+
+In mp4 and mov the picture is copied from the keyframe at or before the start, and an edit list (ISO/IEC 14496-12,
+section 8.6.6) hides what lies before it: the clip starts where it was asked to, sound and picture alike. Matroska and
+WebM cannot hide anything, so there the clip starts at that keyframe. Sound without a picture: WAV and FLAC are cut at
+the sample (they are lossless), other formats at a packet. What was reached is in :class:`Trimmed`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
+from av.stream import Stream
+
+from avagent.core.errors import FailureReason, MediaError, ParameterError, Stage
+from avagent.core.media import Waveform
+from avagent.media.demux import audio_stream, corrupt, open_media, start_of, video_stream
+from avagent.media.edit_list import set_edit_length
+from avagent.media.limits import DEFAULT_LIMITS, MediaLimits
+from avagent.media.pyav import AnyPacket, add_copied_stream, mux
+from avagent.media.remux import encode_audio, muxer_of
+from avagent.media.sound import decode_audio
+
+_MOV_MUXERS = ("mp4", "mov", "ipod", "3gp")
+_LOSSLESS = ("wav", "flac")
+_PREROLL_S = Fraction(1, 10)
+"""Sound before the start that decoders need to get going: a block of AAC, 80 ms of Opus (RFC 7845, section 4.6)."""
+_MOVIE_CLOCK = 90_000
+
+
+class CutKind(StrEnum):
+    """How a stretch was cut out."""
+
+    EXACT = "exact"
+    KEYFRAME = "keyframe"
+    PACKET = "packet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trimmed:
+    """A stretch of a recording.
+
+    Attributes:
+        data: the file.
+        kind: `exact`: from `start` on; `keyframe`: from the keyframe before it, which the container cannot hide;
+            `packet`: from the packet of sound that holds it.
+        start: where the clip begins in the recording, in s.
+    """
+
+    data: bytes
+    kind: CutKind
+    start: float
+
+
+def trim(data: bytes, start: float, end: float, *, limits: MediaLimits = DEFAULT_LIMITS) -> Trimmed:
+    """The part of a recording between two moments, in s from its beginning; shorter where the recording ends before.
+
+    Raises:
+        ParameterError: `end` does not come after `start`, or `start` is negative.
+        MediaError: the recording cannot be read or written, or has nothing there.
+    """
+    if not 0 <= start < end:
+        raise ParameterError(f"0 <= start < end is needed, got {start} s and {end} s")
+    with open_media(data, limits) as container:
+        muxer = muxer_of(container, data)
+        if muxer not in _LOSSLESS:
+            return _copy(container, muxer, Fraction(start), Fraction(end))
+    return _cut_samples(data, muxer, start, end, limits)
+
+
+def _cut_samples(data: bytes, suffix: str, start: float, end: float, limits: MediaLimits) -> Trimmed:
+    sound = decode_audio(data, limits=limits)
+    first = 0 if sound is None else round(start * sound.rate)
+    if sound is None or first >= sound.length:
+        raise _nothing(start)
+    part = np.ascontiguousarray(sound.samples[:, first : round(end * sound.rate)])
+    cut = encode_audio(Waveform(part, sound.rate), suffix, like=data, limits=limits)
+    return Trimmed(data=cut, kind=CutKind.EXACT, start=start)
+
+
+def _nothing(start: float) -> MediaError:
+    return corrupt(f"the recording has nothing at {start:g} s, where the clip should begin: it is shorter")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stretch:
+    """What to copy: packets by stream, and the moment that becomes 0 (`zero`), on the container's clock in s."""
+
+    packets: Mapping[int, list[AnyPacket]]
+    zero: Fraction
+    end: Fraction
+
+
+def _copy(container: InputContainer, muxer: str, start: Fraction, end: Fraction) -> Trimmed:
+    audio, video = audio_stream(container), video_stream(container)
+    streams: list[Stream] = [s for s in (video, audio) if s is not None]
+    if not streams:
+        raise corrupt("the recording has neither sound nor picture")
+    origin = min(Fraction(start_of(stream)) for stream in streams)
+    begin, stop = origin + start, origin + end
+    every: dict[int, list[AnyPacket]] = {stream.index: [] for stream in streams}
+    for packet in container.demux(streams):
+        if packet.size and packet.pts is not None:
+            every[packet.stream_index].append(packet)
+    hides = muxer in _MOV_MUXERS
+    picture = [] if video is None else _pictures(every[video.index], begin, stop)
+    zero = begin if hides or not picture else _time(picture[0])
+    chosen: dict[int, list[AnyPacket]] = {} if video is None else {video.index: picture}
+    if audio is not None:
+        chosen[audio.index] = _sounds(every[audio.index], zero, stop, _PREROLL_S if hides else Fraction(0))
+        if not hides and not picture and chosen[audio.index]:
+            zero = _time(chosen[audio.index][0])
+    if not any(chosen.values()):
+        raise _nothing(float(start))
+    kind = CutKind.EXACT if hides or zero == begin else CutKind.KEYFRAME if picture else CutKind.PACKET
+    cut = _write(muxer, streams, _Stretch(packets=chosen, zero=zero, end=stop))
+    return Trimmed(data=cut, kind=kind, start=float(zero - origin))
+
+
+def _pictures(packets: list[AnyPacket], start: Fraction, end: Fraction) -> list[AnyPacket]:
+    """From the keyframe at or before the start to the last picture before the end, with all that it refers to."""
+    keys = [i for i, p in enumerate(packets) if p.is_keyframe and _time(p) <= start]
+    first = keys[-1] if keys else 0
+    shown = [i for i in range(first, len(packets)) if start < _end(packets[i]) and _time(packets[i]) < end]
+    return packets[first : shown[-1] + 1] if shown else []
+
+
+def _sounds(packets: list[AnyPacket], start: Fraction, end: Fraction, preroll: Fraction) -> list[AnyPacket]:
+    return [p for p in packets if _end(p) > start - preroll and _time(p) < end] if _reaches(packets, start) else []
+
+
+def _reaches(packets: list[AnyPacket], start: Fraction) -> bool:
+    return any(_end(packet) > start for packet in packets)
+
+
+def _write(muxer: str, streams: list[Stream], stretch: _Stretch) -> bytes:
+    buffer = io.BytesIO()
+    hides = muxer in _MOV_MUXERS
+    options = {"fflags": "+bitexact", "avoid_negative_ts": "disabled" if hides else "make_non_negative"}
+    if hides:
+        options["movie_timescale"] = str(_MOVIE_CLOCK)
+    try:
+        with av.open(
+            buffer, mode="w", format=muxer, container_options=options, metadata_errors="surrogateescape"
+        ) as output:
+            used = [stream for stream in streams if stretch.packets.get(stream.index)]
+            copies = {stream.index: add_copied_stream(output, stream) for stream in used}
+            output.start_encoding()
+            _mux_all(output, copies, stretch)
+    except (FFmpegError, ValueError) as error:
+        raise MediaError(
+            f"cannot cut the {muxer} container: {error}; cut the recording yourself",
+            reason=FailureReason.WRITE_FAILED,
+            stage=Stage.WRITE,
+        ) from error
+    if not hides:
+        return buffer.getvalue()
+    result = bytearray(buffer.getbuffer())
+    for track, stream in enumerate(used):
+        _set_length(result, track, stretch.packets[stream.index], stretch)
+    return bytes(result)
+
+
+def _mux_all(output: OutputContainer, copies: Mapping[int, Stream], stretch: _Stretch) -> None:
+    packets = [p for index in copies for p in stretch.packets[index]]
+    for packet in sorted(packets, key=_decoding_time):
+        shift = round(stretch.zero / packet.time_base)
+        packet.pts = (packet.pts or 0) - shift
+        packet.dts = None if packet.dts is None else packet.dts - shift
+        packet.stream = copies[packet.stream_index]
+        mux(output, [packet])
+
+
+def _set_length(data: bytearray, track: int, packets: list[AnyPacket], stretch: _Stretch) -> None:
+    """End the track where the stretch ends: its last packet may be longer. Times are those after the shift."""
+    begin = max(min(_time(packet) for packet in packets), Fraction(0))
+    last = min(max(_end(packet) for packet in packets), stretch.end - stretch.zero)
+    set_edit_length(data, track, round((last - begin) * _MOVIE_CLOCK))
+
+
+def _time(packet: AnyPacket) -> Fraction:
+    return Fraction(packet.pts or 0) * packet.time_base
+
+
+def _end(packet: AnyPacket) -> Fraction:
+    return Fraction((packet.pts or 0) + (packet.duration or 0)) * packet.time_base
+
+
+def _decoding_time(packet: AnyPacket) -> Fraction:
+    return Fraction(packet.dts if packet.dts is not None else packet.pts or 0) * packet.time_base

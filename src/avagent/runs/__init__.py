@@ -1,0 +1,1 @@
+"""What a run does to shards: rewrite, commit, carry over, merge, dead letters, convert."""

@@ -1,0 +1,1 @@
+"""Shards of clips, whatever their format: listed, read as samples, written."""
