@@ -23,6 +23,25 @@ settings.register_profile("ci", settings.get_profile("local"), derandomize=True,
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--examples", type=int, default=1, metavar="N", help="run each Hypothesis property with N times its examples"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let every property try `--examples` times as many; a profile could not: `@settings` on a test goes before it."""
+    factor = config.getoption("--examples")
+    if factor == 1:
+        return
+    # Once a function, which a parametrised test shares among its items.
+    functions = {item.function for item in items if isinstance(item, pytest.Function)}
+    for function in functions:
+        own = getattr(function, "_hypothesis_internal_use_settings", None)
+        if own is not None:
+            function._hypothesis_internal_use_settings = settings(own, max_examples=factor * own.max_examples)
+
+
 @pytest.fixture(scope="session")
 def media_dir() -> Path:
     """Folder of real media: `stamps/` (png + ogg of one stem), `speech/` (g722), `video/bigbuckbunny.mp4`.
