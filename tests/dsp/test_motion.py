@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from avagent.core.errors import ParameterError
+from avagent.core.media import FloatArray
 from avagent.dsp.measures.motion import is_still, motion_energy
 
 Picture = npt.NDArray[np.uint8]
@@ -44,6 +46,7 @@ def test_a_still_picture_with_coding_noise_is_still() -> None:
 
 
 @given(moments=st.sets(st.integers(2, 37), min_size=1, max_size=6))
+@example(moments={17, 18, 20, 21})
 @settings(max_examples=30, deadline=None)
 def test_energy_is_where_the_picture_changes(moments: set[int]) -> None:
     left, pictures = 0, []
@@ -70,12 +73,47 @@ def test_a_flash_is_an_event_not_a_cut() -> None:
     assert set(np.flatnonzero(energy > 50.0)) == {10, 12}
 
 
-def test_repeated_frames_are_bridged() -> None:
-    pictures = [_with_square(_background(), 2 * i) for i in range(30)]
-    plain = motion_energy(_film(pictures)).energy
-    repeated = motion_energy(_film([*pictures[:15], pictures[14], *pictures[15:]])).energy
-    assert plain[15] > 0.0
-    assert repeated[15] == pytest.approx((plain[14] + plain[15]) / 2)
+def _steady(count: int) -> list[npt.NDArray[np.float64]]:
+    """A square that goes to and fro at one speed."""
+    return [_with_square(_background(), abs(4 * index % 240 - 120)) for index in range(count)]
+
+
+def _energy_with_repeats(count: int, repeats: list[int]) -> tuple[FloatArray, FloatArray]:
+    """Of `count` pictures, and of the same with repeated ones at these indices of the result."""
+    plain = motion_energy(_film(_steady(count))).energy
+    source = np.cumsum([index not in repeats for index in range(count + len(repeats))]) - 1
+    pictures = _steady(count)
+    return plain[source], motion_energy(_film([pictures[index] for index in source])).energy
+
+
+@given(period=st.fractions(4, 25, max_denominator=6), first=st.integers(3, 20), times=st.integers(3, 6))
+@example(period=Fraction(25), first=7, times=5)  # 24 frames/s as 25
+@example(period=Fraction(5), first=4, times=6)  # 24 as 30
+@example(period=Fraction(24400, 1000), first=5, times=4)  # 23.976 as 25: at 24 or 25 frames
+@settings(max_examples=30)
+def test_frames_that_a_conversion_repeats_are_bridged(period: Fraction, first: int, times: int) -> None:
+    repeats = [first + int(k * period) for k in range(times)]
+    plain, repeated = _energy_with_repeats(repeats[-1] + 10, repeats)
+    assert plain.min(initial=9.0, where=np.arange(plain.size) > 0) > 0.0
+    assert repeated[repeats] == pytest.approx((plain[np.subtract(repeats, 1)] + plain[np.add(repeats, 1)]) / 2)
+    others = np.delete(np.arange(plain.size), repeats)
+    assert repeated[others] == pytest.approx(plain[others])
+
+
+def test_repeats_beyond_a_pause_are_of_the_same_conversion() -> None:
+    """Amid steady movement repeats show at 6, 11, 16 and, after a pause, at 41."""
+    pictures = _steady(60)
+    source = np.cumsum([index % 5 != 1 and not 18 < index < 38 for index in range(60)])
+    energy = motion_energy(_film([pictures[index] for index in source])).energy
+    assert energy[[6, 11, 16, 41]].min() > 0.0
+    assert set(np.flatnonzero(energy[3:-3] == 0.0) + 3) == set(range(19, 38))
+
+
+@given(halts=st.lists(st.integers(5, 60), min_size=1, max_size=2, unique=True))
+@settings(max_examples=30)
+def test_one_halt_or_two_are_no_conversion(halts: list[int]) -> None:
+    _, energy = _energy_with_repeats(70, halts)
+    assert set(np.flatnonzero(energy == 0.0)) == {0, *halts}
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 500), (37, 53), (1080, 1920)])

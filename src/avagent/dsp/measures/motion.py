@@ -33,8 +33,8 @@ def motion_energy(frames: Iterable[tuple[ByteArray, float]]) -> Motion:
     Each picture is averaged over cells (at most 48 on its longer side), which removes the noise of coding. Cells that
     stay within 20 grey levels for the whole clip, and changes below 3 grey levels, count as none: a still picture has
     no energy, however it was encoded. Scene cuts are compressed to the median around them: a cut says nothing about
-    when something in the scene moved, and would outweigh all else. A frame that repeats the one before it amid steady
-    movement (24 frames/s converted to 25) takes the mean of its neighbours.
+    when something in the scene moved, and would outweigh all else. Frames that repeat the one before them amid steady
+    movement, again and again at the same distance (24 frames/s converted to 25), take the mean of their neighbours.
 
     Args:
         frames: in the order of presentation: luma uint8 [height, width], time in s. Read once; about 1 KB a frame
@@ -117,4 +117,20 @@ def _bridge_repeats(energy: FloatArray) -> FloatArray:
     padded = np.pad(energy, 2)
     around = np.stack([padded[:-4], padded[1:-3], padded[3:-1], padded[4:]])
     steady = (around.min(axis=0) > 0.0) & (around.max(axis=0) < _STEADY_RATIO * around.min(axis=0))
-    return np.where((energy == 0.0) & steady, 0.5 * (around[1] + around[2]), energy).astype(np.float32)
+    repeats = _recurring(np.flatnonzero((energy == 0.0) & steady))
+    bridged = energy.copy()
+    bridged[repeats] = 0.5 * (around[1] + around[2])[repeats]
+    return bridged
+
+
+def _recurring(halts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Those of ascending indices that recur: three in a row at one distance, and all others at multiples of it.
+
+    What moves may well halt for the time of one frame. A conversion of the frame rate repeats a frame at every so
+    many, or at one more or less where the rates do not divide; not each of them falls amid steady movement.
+    """
+    found = np.zeros(halts.size, np.bool_)
+    for first in np.flatnonzero(np.abs(np.diff(halts, n=2)) <= 1):
+        found[first : first + 3] = True
+        found |= (halts - halts[first]) % (halts[first + 1] - halts[first]) == 0
+    return halts[found]
