@@ -4,6 +4,7 @@ import io
 import tarfile
 
 import pytest
+from hypothesis import example as pinned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shard_tools import tar_bytes
@@ -16,7 +17,7 @@ from avagent.shards.exchange import REST_SUFFIX
 from avagent.shards.formats import DEFAULT_OPTIONS, read_shard
 from avagent.shards.samples import BadSample
 from avagent.shards.tfrecord.examples import bytes_values
-from avagent.shards.tfrecord.records import iter_records
+from avagent.shards.tfrecord.records import DEFAULT_FIELDS, iter_records
 
 SUFFIXES = st.sampled_from(["json", "txt", "cls", "JSON", "caption.txt", "0001.jpg", "avagent.json", "wav", "id"])
 
@@ -77,19 +78,37 @@ VALUES = st.one_of(
 )
 
 
+NAMES = st.one_of(
+    st.text(min_size=1, max_size=8).filter(lambda name: max(name) < "\ud800"), st.sampled_from(DEFAULT_FIELDS.audio)
+)
+
+
+def ambiguous(rest):
+    """Whether the sound, of the features that may hold it the first that has any bytes, is several byte strings."""
+    values = [
+        [rest[name]] if isinstance(rest[name], bytes) else rest[name] for name in DEFAULT_FIELDS.audio if name in rest
+    ]
+    return next((len(v) > 1 for v in values if isinstance(v, list) and v), False)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
-    rest=st.dictionaries(st.text(min_size=1, max_size=8).filter(lambda name: max(name) < "\ud800"), VALUES, max_size=5),
+    rest=st.dictionaries(NAMES, VALUES, max_size=5),
     key=st.one_of(st.just(b"clip"), st.just(b"a.b/c d"), st.just("é".encode()), st.just(b"../x")),
     pictures=st.lists(st.sampled_from([b"\xff\xd8jpg", b"\x89PNG"]), max_size=3),
     listed=st.booleans(),
 )
+@pinned(rest={"ogg": [b"", b""]}, key=b"clip", pictures=[], listed=False)
 def test_a_record_comes_back_byte_for_byte(tmp_path_factory, rest, key, pictures, listed):
     folder = str(tmp_path_factory.mktemp("shards"))
     values = {"clip/media_id": key, "clip/encoded_media_bytes": MP4 + b"media", **rest}
     if not listed and pictures:
         values["image/encoded"] = pictures
     data = record(sequence(values, {"image/encoded": pictures}) if listed else example(values))
+    if ambiguous(rest):
+        assert convert(folder, "a.tfrecord", data, "webdataset", "out").errors == 1
+        assert storage.read_bytes(f"{folder}/out/_errors/a.tfrecord") == data
+        return
     middle, back = there_and_back(folder, "a.tfrecord", data)
     assert back == data
     found = dict(members(middle))
