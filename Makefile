@@ -17,6 +17,7 @@ export OMP_NUM_THREADS ?= 1
 
 TESTS ?= tests
 TEST_WORKERS ?= 2
+EXAMPLES ?= 1
 DEMO_OUTPUT ?= demo-output
 DEMO_CLIPS ?=
 PLANNER_OUTPUT ?= planner-output
@@ -75,8 +76,8 @@ planner: $(INSTALLED) $(MEDIA)  ## train the small LLM planner and compare it (u
 	@OMP_NUM_THREADS=2 $(BIN)/python examples/planner/run_planner.py --output $(PLANNER_OUTPUT)
 
 .PHONY: test
-test: $(INSTALLED) $(TESTABLE) $(MEDIA)  ## every test (TESTS=tests/core: only some)
-	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(TESTS)
+test: $(INSTALLED) $(TESTABLE) $(MEDIA)  ## every test (TESTS=tests/core: only some; EXAMPLES=20: properties try 20 times as many)
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --examples $(EXAMPLES) $(TESTS)
 	@if [ "$(TESTS)" = tests ]; then $(MAKE) --no-print-directory test-tfio; fi
 
 .PHONY: lint
