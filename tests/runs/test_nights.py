@@ -6,7 +6,6 @@ import hashlib
 import uuid
 from dataclasses import replace
 
-import fsspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -124,7 +123,7 @@ def test_any_three_nights(first, second, third):
         night(source, storage.join(root, f"afresh-{number}"))
         assert files(output) == files(storage.join(root, f"afresh-{number}"))
         previous = record
-    fsspec.filesystem("memory").rm(root.removeprefix("memory:/"), recursive=True)
+    storage.remove(root, recursive=True)
 
 
 @settings(max_examples=30)
@@ -145,6 +144,7 @@ def test_only_what_failed_by_chance_is_asked_again(corpus):
         assert changes.count(Change.DECIDED_AGAIN) == len(passing)
         assert not any(changes.count(change) for change in (Change.NEW, Change.CHANGED, Change.DELETED))
     assert len(again) == by_chance
+    storage.remove(root, recursive=True)
 
 
 @settings(max_examples=30)
@@ -162,6 +162,7 @@ def test_clips_are_known_in_whatever_shard_they_are(corpus, moved):
     _, again = night(source, storage.join(root, "second"), previous)
     decided = [d for u in previous.inputs for d in read_decisions(decisions_url(previous.output, u))]
     assert len(again) == sum(d.failure is not None for d in decided)
+    storage.remove(root, recursive=True)
 
 
 @pytest.fixture
