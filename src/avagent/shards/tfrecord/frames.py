@@ -28,6 +28,8 @@ _LENGTH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
 _MASK = 0xA282EAD8
 _GZIP = b"\x1f\x8b\x08"
+_GZIP_FLAGS = b"\x1f"
+"""All flags that there are; RFC 1952, 2.3.1.2: the other bits must be zero."""
 _GZIP_LEVEL = 6
 _STEP_BYTES = 4 << 20
 _FREE_EXPANSION = 256 << 20
@@ -83,7 +85,7 @@ def frame(data: bytes) -> Iterator[bytes]:
 def is_gzip(shard: str) -> bool:
     """Whether a file is compressed, by its first bytes: names do not always tell. Raises OSError."""
     head = storage.read_range(shard, 0, HEADER_BYTES)
-    return head.startswith(_GZIP) and not _good_header(head)
+    return head.startswith(_GZIP) and head[3:4] <= _GZIP_FLAGS and not _good_header(head)
 
 
 @contextmanager
