@@ -1,4 +1,4 @@
-"""Make the embedded scorer's data: label embeddings, both calibrations, the scores' own noise.
+"""Make the embedded scorer's data: both calibrations, and the scores' own noise.
 
     python bench/calibrate_embedded.py [--write]
 
@@ -27,13 +27,11 @@ from avagent.core.media import FloatArray, Motion, Waveform
 from avagent.dsp.faults import Lag, inject
 from avagent.media.pair_views import CHANGES
 from avagent.models.embedded.alignment import alignment, similarity
-from avagent.models.embedded.labels import LabelTable, make_table
-from avagent.models.embedded.minilm import SentenceEncoder
+from avagent.models.embedded.labels import LabelTable, label_table
 from avagent.models.embedded.purity import purity
 from avagent.models.embedded.runtime import process_tagger
 from avagent.models.embedded.scorer import load_calibration
 from avagent.models.embedded.synchronization import synchronization
-from avagent.models.embedded.yamnet import read_labels
 
 DATA = Path(__file__).resolve().parent.parent / "src/avagent/models/embedded/data"
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -173,7 +171,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"replace the files in {DATA}")
     parser.add_argument("--only", choices=("alignment", "synchronization"), help="leave the other one as it is")
     options = parser.parse_args()
-    table = make_table(SentenceEncoder().embed, read_labels())
+    table = label_table()
     calibrations = [
         calibrate_alignment(table) if options.only != "synchronization" else load_calibration("alignment"),
         calibrate_synchronization() if options.only != "alignment" else load_calibration("synchronization"),
@@ -183,8 +181,6 @@ def main() -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "calibrate_embedded.md").write_text(text, "utf-8")
     if options.write:
-        arrays = {"audio": table.audio.astype(np.float16), "image": table.image.astype(np.float16)}
-        np.savez_compressed(DATA / "labels.npz", **arrays)
         for calibration in calibrations:
             path = DATA / f"calibration_{calibration.name}.json"
             path.write_text(json.dumps(calibration.to_dict(), indent=1) + "\n", "utf-8")

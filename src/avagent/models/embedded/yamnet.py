@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from typing import Any
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ from scipy.special import expit
 
 from avagent.core.errors import FailureReason, MissingModelError, ModelError
 from avagent.core.media import FloatArray, Waveform
-from avagent.models.embedded.packages import YAMNET_CLASSES, YAMNET_WEIGHTS, require
+from avagent.models.embedded.packages import YAMNET_CLASSES, YAMNET_WEIGHTS
+from avagent.models.embedded.sessions import open_session
 
 RATE = 16_000
 WINDOW, HOP, FFT = 400, 160, 512
@@ -96,10 +97,9 @@ class Yamnet:
 
     def __init__(self) -> None:
         """Raises MissingModelError where the weights or onnxruntime are absent."""
-        onnxruntime = require("onnxruntime")
         self.labels = read_labels()
         self._mel = mel_matrix()
-        self._session = _open_session(onnxruntime)
+        self._session = open_session(*_graph_and_weights())
 
     def posteriors(self, waveform: Waveform) -> FloatArray:
         """Probability of every class in every 0.96 s patch, float32 [patches, 521].
@@ -125,6 +125,7 @@ class Yamnet:
         return expit(OUTPUT_SCALE * (logits.astype(np.float32) - OUTPUT_ZERO)).astype(np.float32)
 
 
+@cache
 def read_labels() -> tuple[str, ...]:
     """The 521 display names, in the order of the outputs. Raises MissingModelError."""
     path = YAMNET_CLASSES.locate()
@@ -135,19 +136,14 @@ def read_labels() -> tuple[str, ...]:
     return labels
 
 
-def _open_session(onnxruntime: Any) -> Any:
+def _graph_and_weights() -> tuple[bytes, dict[str, bytes]]:
     """The graph and its external weights straight from the archive: nothing is unpacked to disk."""
     path = YAMNET_WEIGHTS.locate()
     with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
         members = {name.rsplit("/", 1)[-1]: name for name in archive.namelist()}
         if not {"model.onnx", "model.data"} <= members.keys():
             raise MissingModelError(f"{path} lacks model.onnx or model.data: {YAMNET_WEIGHTS.remedy} --force-reinstall")
-        graph, weights = archive.read(members["model.onnx"]), archive.read(members["model.data"])
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_external_initializers_from_files_in_memory(["model.data"], [weights], [len(weights)])
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return archive.read(members["model.onnx"]), {"model.data": archive.read(members["model.data"])}
 
 
 def pool(posteriors: npt.NDArray[np.float32]) -> FloatArray:
