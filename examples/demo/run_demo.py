@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from build_corpus import MEDIA, build_corpus
-from corpus import FAULTS, SCENES
+from corpus import SCENES, choose
 from judge import Row, Verdict, judge
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -34,14 +34,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--media", type=Path, default=MEDIA, help="folder filled by tools/fetch_media.py")
     parser.add_argument("--clips", type=int, default=len(SCENES), help="only the first N clips")
     options = parser.parse_args(arguments)
-    if not (options.media / "stamps").is_dir():
+    scenes, faults = choose(options.media)
+    if not scenes:
         print(f"no media in {options.media}: run `make media` first", file=sys.stderr)
         return 1
     console = Console(width=None if sys.stdout.isatty() else NOT_A_TERMINAL_WIDTH, highlight=False)
     corpus, refined = options.output / "corpus", options.output / "refined"
     shutil.rmtree(corpus, ignore_errors=True)
-    console.print(f"Building {min(options.clips, len(SCENES))} clips in {corpus} ...")
-    build_corpus(corpus, options.media, SCENES[: options.clips], FAULTS)
+    if scenes is not SCENES:
+        console.print(
+            f"The recordings of Debian packages are not here (`make media` tells why): {len(scenes)} clips of films"
+            f" instead of {len(SCENES)} clips. They say less: little that sounds is seen, and nothing is out of time."
+        )
+    console.print(f"Building {min(options.clips, len(scenes))} clips in {corpus} ...")
+    build_corpus(corpus, options.media, scenes[: options.clips], faults)
     code = refine(corpus / "shards", refined)
     if code != 0:
         return code

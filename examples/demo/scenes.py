@@ -19,6 +19,8 @@ import numpy.typing as npt
 from avagent.core.media import ByteArray, FloatArray, Waveform
 
 WIDTH, HEIGHT, FPS = 320, 240, 25
+MOST_TICKS = 1001
+"""Of a film's rate: MPEG-4 counts time in less than 65,536 parts of a second."""
 ROOM_TONE_DBFS = -66.0
 PEAK = 0.5
 SPRITE_SIZES = 24
@@ -51,7 +53,7 @@ class Clean:
     """A clean clip: its pictures (uint8 [n, height, width, 3] at `fps`) and its sound."""
 
     pictures: Sequence[ByteArray]
-    fps: int
+    fps: int | Fraction
     sound: Waveform
 
 
@@ -167,14 +169,22 @@ def _paste(background: FloatArray, sprite: FloatArray, rise: int) -> ByteArray:
 
 
 def _film(scene: Scene, media: Path) -> Clean:
+    """A cut at the film's mean rate: of each moment the picture that is nearest, as some cameras keep no even time."""
     path = media / scene.picture
     with av.open(str(path)) as container:
-        fps = round(Fraction(container.streams.video[0].average_rate or FPS))
-        first, last = round(scene.start * fps), round((scene.start + scene.seconds) * fps)
-        pictures = [
-            np.asarray(frame.reformat(width=2 * WIDTH, height=360, format="rgb24").to_ndarray(), dtype=np.uint8)
-            for n, frame in enumerate(container.decode(video=0))
-            if first <= n < last
-        ]
-    sound = decode_sound(media / scene.sound, scene.start, len(pictures) / fps)
-    return Clean(pictures, fps, Waveform(_faded(sound.samples, sound.rate), sound.rate))
+        stream = container.streams.video[0]
+        fps = Fraction(stream.average_rate or FPS).limit_denominator(MOST_TICKS)
+        width, height = 2 * WIDTH, 2 * round(WIDTH * stream.height / stream.width)
+        times: list[float] = []
+        pictures: list[ByteArray] = []
+        for frame in container.decode(stream):
+            time = float(frame.time or 0.0)
+            if scene.start - 1.0 <= time <= scene.start + scene.seconds + 1.0:
+                times.append(time)
+                shown = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
+                pictures.append(np.asarray(shown, dtype=np.uint8))
+    wanted = np.arange(round(scene.start * fps), round((scene.start + scene.seconds) * fps)) / float(fps)
+    nearest = np.abs(np.array(times)[None, :] - wanted[:, None]).argmin(axis=1)
+    chosen = [pictures[int(n)] for n in nearest]
+    sound = decode_sound(media / scene.sound, scene.start, float(len(chosen) / fps))
+    return Clean(chosen, fps, Waveform(_faded(sound.samples, sound.rate), sound.rate))

