@@ -6,14 +6,14 @@ shift
 if [ -t 1 ]; then
     exec "$python" -m pip --disable-pip-version-check install "$@"
 fi
-# Without `pipefail`, which not every sh has: pip's exit status is the last line.
+# Not every sh has `pipefail`: pip's exit status is the last line of its output.
 { "$python" -m pip --disable-pip-version-check install --progress-bar off "$@" 2>&1; echo "exit status $?"; } | awk '
     /^exit status [0-9]+$/ { status = $3; next }
     /\.metadata/ { next }
-    /^ *(Downloading|Using cached|Installing collected|Successfully installed|ERROR|WARNING|error)/ {
-        print; fflush(); next
-    }
-    /^(Requirement already|Collecting|Obtaining|Looking in|Ignoring|Preparing|Building|Created|Stored|Processing|Attempting)/ { next }
-    /^ *(Installing build|Checking|Getting|Preparing|Building|Created|Stored|Found existing|Uninstalling|Successfully uninstalled|Attempting)/ { next }
+    /^Successfully installed/ { print "installed " NF - 2 " packages"; next }
+    /^Installing collected packages/ { print "unpacking ..."; fflush(); next }
+    /^(Requirement already|Collecting|Obtaining|Looking in|Ignoring|Stored|Processing|Preparing|Building|Created)/ { next }
+    /^ +(Installing|Checking|Getting|Preparing|Building|Created|Stored|Found existing|Uninstalling|Attempting)/ { next }
+    /^ *(Attempting uninstall|Successfully (built|uninstalled))/ { next }
     { print; fflush() }
     END { exit status == "" ? 1 : status }'

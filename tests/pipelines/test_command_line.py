@@ -85,6 +85,13 @@ def test_doctor_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "pip install them" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("platform", "health"), [("linux", Health.OK), ("darwin", Health.OPTIONAL)])
+def test_doctor_says_which_limit_linux_alone_holds(monkeypatch: pytest.MonkeyPatch, platform: str, health: Health):
+    monkeypatch.setattr("sys.platform", platform)
+    findings = {f.subject: f for f in examine(load_recipe("embedded"))}
+    assert findings["limit of a decoder's memory"].health is health
+
+
 def test_beam_options_pass_through_and_misspelt_ones_do_not():
     options = beam_options(["--direct_num_workers=2"])
     assert is_local(options)

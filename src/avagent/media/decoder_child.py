@@ -49,7 +49,7 @@ def _bound_memory(mib: int) -> None:
     try:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
     except OSError:
-        return  # Not Linux: other systems do not hold processes to it anyway.
+        return  # Not Linux: other systems do not hold processes to it anyway; `avagent doctor` says so.
     most = pages * resource.getpagesize() + (mib << 20)
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
 

@@ -67,6 +67,7 @@ def examine(recipe: Recipe) -> Iterator[Finding]:
     for extra, (module, use) in _EXTRAS.items():
         yield _extra(extra, module, use)
     yield _temporary_folder()
+    yield _decoder_memory()
     yield _java()
 
 
@@ -134,6 +135,14 @@ def _temporary_folder() -> Finding:
         return Finding(subject="temporary folder", health=Health.OPTIONAL, detail=detail)
     free = shutil.disk_usage(folder).free >> 30
     return Finding(subject="temporary folder", health=Health.OK, detail=f"{folder}, {free} GiB free")
+
+
+def _decoder_memory() -> Finding:
+    """Decoders are held to `limits.decode_memory_mib` by what Linux alone does with RLIMIT_AS."""
+    if sys.platform == "linux":
+        return Finding(subject="limit of a decoder's memory", health=Health.OK, detail="held by the kernel")
+    detail = "not enforced outside Linux: do without media of unknown origin, or run in a Linux container"
+    return Finding(subject="limit of a decoder's memory", health=Health.OPTIONAL, detail=detail)
 
 
 def _java() -> Finding:
