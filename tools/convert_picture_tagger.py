@@ -94,7 +94,7 @@ class Graph:
 def build(network: Any, storage: str) -> onnx.ModelProto:
     """The network as an ONNX model: float32 [n, 3, 260, 260] to logits, float32 [n, 1000]."""
     graph = Graph(storage)
-    graph.weights += [numpy_helper.from_array(np.float32(v), n) for n, v in (("zero", 0.0), ("six", 6.0))]
+    graph.weights += [numpy_helper.from_array(np.array(v, np.float32), n) for n, v in (("zero", 0.0), ("six", 6.0))]
     at = graph.convolution(INPUT, network._conv_stem, network._bn0, clip=True)  # noqa: SLF001  (the module's only names)
     for block in network._blocks:  # noqa: SLF001
         at = _block(graph, at, block)
@@ -146,7 +146,7 @@ def real_pictures(folder: Path) -> Iterator[ByteArray]:
     for path in sorted(folder.rglob("*")):
         if path.suffix == ".png":
             with av.open(str(path)) as container:
-                yield next(container.decode(video=0)).to_ndarray(format="rgb24")
+                yield np.asarray(next(container.decode(video=0)).to_ndarray(format="rgb24"), dtype=np.uint8)
         elif path.suffix in (".mp4", ".mov"):
             film = sample_frames(path.read_bytes(), MOMENTS, exact=True)
             yield from [] if film is None else film.pixels

@@ -101,9 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", type=Path, default=OUTPUT, help="file to write")
     options = parser.parse_args(arguments)
     table = make_table(SentenceEncoder().embed, read_labels())
-    arrays = {"audio": table.audio.astype(np.float16), "image": table.image.astype(np.float16)}
-    np.savez_compressed(options.to, **arrays)
-    print(f"{options.to.name}: {', '.join(f'{name} {values.shape}' for name, values in arrays.items())}")
+    np.savez_compressed(options.to, audio=table.audio.astype(np.float16), image=table.image.astype(np.float16))
+    print(f"{options.to.name}: audio {table.audio.shape}, image {table.image.shape}")
     return 0
 
 
