@@ -234,6 +234,9 @@ BROKEN = {
     "link": special_entry("z.mp4", b"2", "/etc/passwd") + tar_bytes(FILES),
     "cut": tar_bytes(FILES)[: end_of(tar_bytes(FILES)) - 100],
     "corrupt header": tar_bytes(FILES)[:1024] + b"x" * 2048,
+    "rubbish behind the end": tar_bytes(FILES) + b"x" * 700,
+    "the same keys joined by cat": tar_bytes(FILES) + tar_bytes(FILES),
+    "a bad sample across two archives": tar_bytes([("e.mp4", b"1")]) + tar_bytes([("e.MP4", b"2"), *FILES]),
     "not a tar": b"x" * 5000,
     "empty": b"",
 }

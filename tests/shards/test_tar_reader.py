@@ -110,11 +110,32 @@ def test_an_archive_cut_anywhere_gives_its_first_entries_whole(form):
         assert broken == (cut not in {e.offset for e in whole})
 
 
-def test_reading_stops_at_the_first_zero_block():
+@pytest.mark.parametrize("zeros", [0, 512, 1024, 10_240, 40_960, 512 * 300])
+def test_archives_joined_by_cat_are_one_archive_as_for_tar_ignore_zeros(zeros):
+    first, second = tar_bytes([("a.mp4", b"1"), ("a.json", b"2")]), tar_bytes([("b.mp4", b"3" * 700)])
+    joined = first[: end_of(first)] + bytes(zeros) + second
+    with tarfile.open(fileobj=io.BytesIO(joined), ignore_zeros=True) as tar:
+        names = tar.getnames()
+    found = entries(joined)
+    assert [e.name for e in found] == names == ["a.mp4", "a.json", "b.mp4"]
+    assert joined[found[-1].offset : found[-1].offset + found[-1].length] == second[: end_of(second)]
+
+
+def test_zeros_alone_are_an_empty_archive_and_an_end_without_zeros_is_an_end():
     data = tar_bytes([("a.mp4", b"1")])
-    assert len(entries(data + tar_bytes([("b.mp4", b"2")]))) == 1
-    assert entries(bytes(512)) == []
-    assert len(entries(data[:1024])) == 1
+    assert entries(bytes(512)) == entries(bytes(1 << 20)) == []
+    assert entries(data[:1024]) == entries(data) == entries(data + bytes(100)) == entries(data + bytes(1 << 20))
+
+
+@pytest.mark.parametrize("rubbish", [b"x" * 512, b"-----BEGIN SIGNATURE-----", bytes(511) + b"x"])
+def test_what_else_lies_behind_the_end_blocks_is_not_passed_over_in_silence(rubbish):
+    data = tar_bytes([("a.mp4", b"1")])
+    seen = []
+    with pytest.raises(ShardError, match=r"behind its end blocks|ends within a header") as raised:
+        seen.extend(e.name for e in read_entries(io.BytesIO(data + rubbish), len(data + rubbish)))
+    assert raised.value.reason == FailureReason.TRUNCATED_SHARD
+    with pytest.raises(ShardError):
+        entries(data + bytes(512 * 200) + rubbish)
 
 
 @pytest.mark.parametrize(

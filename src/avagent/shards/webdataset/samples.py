@@ -113,6 +113,7 @@ class _Grouper:
         return group
 
     def _extend(self, group: _Group, entry: Entry, suffix: str | None) -> None:
+        follows = entry.offset == group.end + self._gap_bytes
         group.entries += [*self._gap, entry]
         self._gap, self._gap_bytes = [], 0
         group.end = entry.offset + entry.length
@@ -120,7 +121,8 @@ class _Grouper:
         if suffix is not None:
             group.suffixes.add(suffix)
         group.defect = group.defect or defect
-        group.copyable = group.copyable and (defect is None or defect.reason not in _UNCOPYABLE)
+        # Zero blocks between its members would end the archive that it is copied into.
+        group.copyable = group.copyable and follows and (defect is None or defect.reason not in _UNCOPYABLE)
         if group.defect is not None:
             group.entries.clear()
 

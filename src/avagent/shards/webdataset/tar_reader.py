@@ -31,6 +31,7 @@ _FORBIDDEN = {
 }
 _GLOBAL_FORBIDDEN = ("path", "size", "linkpath")
 _SKIP_BYTES = 1 << 20
+_ZEROS = bytes(64 * BLOCK)
 _MAX_DIGITS = 19
 
 
@@ -79,8 +80,9 @@ class _Extensions:
 def read_entries(source: ByteSource, total: int, limits: ShardLimits = DEFAULT_LIMITS) -> Iterator[Entry]:
     """The entries of an archive in one pass, one in memory at a time.
 
-    Reading ends at the first zero block, or where the file ends between two entries: an archive without its end blocks
-    counts as whole, as it does for `tarfile` and `webdataset`.
+    Reading ends where the file ends between two entries: an archive without its end blocks counts as whole, as it does
+    for `tarfile` and `webdataset`. Zero blocks do not end it, as with `tar --ignore-zeros`: archives that were joined by
+    `cat` are one archive, and what else lies behind the end blocks is a corrupt header, not silence.
 
     Args:
         source: at the first byte of the archive or of an entry.
@@ -103,9 +105,14 @@ class _Reader:
         self._limits = limits
         self._offset = 0
         self._headers = 0
+        self._ahead = b""
+        """Read from the source already, but not taken: it begins with a block that is not zero."""
+        self._ended = False
+        """Whether zero blocks were passed."""
 
     def entries(self) -> Iterator[Entry]:
         while self._offset <= self._total:
+            self._pass_zeros()
             start = self._offset
             extensions = _Extensions(raw=bytearray())
             info = self._next_info(extensions)
@@ -118,7 +125,7 @@ class _Reader:
         while True:
             at = self._offset
             block = self._read(BLOCK, "a header")
-            if not block or block == bytes(BLOCK):
+            if not block or block == _ZEROS[:BLOCK]:
                 if extensions.raw:
                     raise self._broken(at, "ends after an extension header")
                 return None
@@ -132,6 +139,19 @@ class _Reader:
                 if info.type == tarfile.GNUTYPE_SPARSE:
                     self._sparse_map(block, extensions, at)
                 return info
+
+    def _pass_zeros(self) -> None:
+        """Go on to the next block that is not zero, in large steps: a hostile file may be nothing but zeros."""
+        found = self._take(BLOCK)
+        while found and found == _ZEROS[: len(found)]:
+            self._ended = True
+            self._offset += len(found)
+            found = self._take(len(_ZEROS))
+        if self._ended:
+            zeros = next((at for at in range(0, len(found), BLOCK) if any(found[at : at + BLOCK])), 0)
+            self._offset += zeros
+            found = found[zeros:]
+        self._ahead = found + self._ahead
 
     def _sparse_map(self, block: bytes, extensions: _Extensions, at: int) -> None:
         """Old GNU sparse headers go on in further blocks, as long as a flag says so."""
@@ -148,7 +168,8 @@ class _Reader:
         try:
             info = parse_header(block)
         except (tarfile.HeaderError, ValueError) as error:
-            raise self._broken(at, f"has a corrupt header ({error})") from error
+            behind = " behind its end blocks" if self._ended else ""
+            raise self._broken(at, f"has a corrupt header{behind} ({error})") from error
         if info.size < 0:
             raise self._broken(at, "claims a negative size")
         return info
@@ -252,11 +273,15 @@ class _Reader:
 
     def _read(self, size: int, what: str) -> bytes:
         at = self._offset
-        data = self._source.read(size)
+        data = self._take(size)
         self._offset += len(data)
         if data and len(data) < size:
             raise self._broken(at, f"ends within {what}")
         return data
+
+    def _take(self, size: int) -> bytes:
+        data, self._ahead = self._ahead[:size], self._ahead[size:]
+        return data if len(data) == size else data + self._source.read(size - len(data))
 
     def _need(self, size: int, at: int) -> bytes:
         data = self._read(size, "a member") if size else b""
