@@ -34,8 +34,10 @@ def loud(ref, clip, actions):
     return (Member(name=sound.name, suffix=sound.suffix, data=sound.data + b"+" + kinds),)
 
 
-def options(output, edit=loud, **kwargs):
-    return RewriteOptions(output=output, edit=edit, provenance=PROVENANCE, **kwargs)
+def options(output, edit=loud, earlier=None, **reading):
+    return RewriteOptions(
+        output=output, edit=edit, provenance=PROVENANCE, earlier=earlier, reading=ShardOptions(**reading)
+    )
 
 
 def letters(output, name="train-000000.tar"):

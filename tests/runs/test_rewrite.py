@@ -117,6 +117,10 @@ def test_a_failed_clip_goes_whole_to_the_dead_letters(shard, output):
     assert storage.read_bytes(storage.join(output, "_errors", report.name)).startswith(blocks)
     assert letters(output)[-1][0] == "b.error.json"
     assert json.loads(letters(output)[-1][1]) == {
+        "key": "b",
+        "shard": "train-000000.tar",
+        "offset": item.ref.offset,
+        "length": item.ref.length,
         "stage": "decode",
         "type": "MediaError",
         "reason": "corrupt_media",
@@ -224,7 +228,11 @@ def test_dead_letters_can_be_worked_on_again(shard, root, output):
     dead = storage.join(output, "_errors", "train-000000.tar")
     assert [i.ref.key for i in good(dead)] == [i.ref.key for i in good(shard)]
     report = rewrite_shard(dead, [failed(i.ref) for i in good(dead)], options(storage.join(root, "again")))
-    assert read_members(storage.join(root, "again", "_errors", report.name)) == read_members(dead)
+    assert without_reasons(storage.join(root, "again", "_errors", report.name)) == without_reasons(dead)
+
+
+def without_reasons(url):
+    return [(name, data) for name, data in read_members(url) if not name.endswith(".error.json")]
 
 
 BROKEN = {
@@ -347,4 +355,4 @@ def test_golden_bytes(tmp_path):
         hashlib.sha256(storage.read_bytes(report.url)).hexdigest()
         == "1873ed0a513dc5561c1436b084b54f28452a1c3d309a01d0a86971bcc9cd3764"
     )
-    assert hashlib.sha256(dead).hexdigest() == "27050415b44a49aba74280d91d95b17ef1822f13485c821df9da4a3e7af6e5e1"
+    assert hashlib.sha256(dead).hexdigest() == "c16003e21769857e53925d61737b90d10366dd337d55c8a4e9e69cec668d8ce9"

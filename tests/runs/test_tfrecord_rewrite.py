@@ -105,6 +105,9 @@ def test_failed_clips_leave_untouched_with_the_reason_beside_them(put, output):
     assert first == {
         "index": 1,
         "key": "b",
+        "shard": storage.basename(shard),
+        "offset": decisions[1].ref.offset,
+        "length": decisions[1].ref.length,
         "records": 1,
         "quarantined": False,
         "stage": "decode",

@@ -19,7 +19,24 @@ from avagent.shards.samples import BadSample
 from avagent.shards.tfrecord.examples import bytes_values
 from avagent.shards.tfrecord.records import DEFAULT_FIELDS, iter_records
 
-SUFFIXES = st.sampled_from(["json", "txt", "cls", "JSON", "caption.txt", "0001.jpg", "avagent.json", "wav", "id"])
+SUFFIXES = st.sampled_from(
+    [
+        "json",
+        "txt",
+        "cls",
+        "JSON",
+        "caption.txt",
+        "0001.jpg",
+        "avagent.json",
+        "WAV",
+        "id",
+        "key",
+        "two words",
+        "é",
+        "a..b",
+        "",
+    ]
+)
 
 
 @pytest.fixture
@@ -135,6 +152,44 @@ def test_what_was_repaired_in_between_is_put_in_its_place(folder):
         "label",
         "avagent/record",
     ]
+
+
+@pytest.mark.parametrize("suffix", ["__key__", "TFRecord.pb"])
+def test_a_name_with_another_meaning_in_a_record_is_refused_before_anything_is_written(folder, suffix):
+    files = [("a.mp4", MP4), (f"a.{suffix}", b"x"), ("b.mp4", MP4)]
+    report = convert(folder, "a.tar", tar_bytes(files), "tfrecord", "out")
+    assert (report.nsamples, report.errors) == (1, 1)
+    letters = dict(members(storage.read_bytes(f"{folder}/out/_errors/a.tar")))
+    assert letters["a.mp4"] == MP4
+    assert b"rename it" in letters["a.error.json"]
+
+
+@pytest.mark.parametrize("suffix", ["MP4", "Mov", "WAV", "mkv"])
+def test_media_under_a_suffix_in_other_letters_are_media_in_a_record_too(folder, suffix):
+    files = [(f"a.{suffix}", MP4), ("a.json", b"{}")]
+    middle, back = there_and_back(folder, "a.tar", tar_bytes(files))
+    assert members(back) == files
+    storage.write_bytes(f"{folder}/again.tfrecord", middle)
+    (item,) = read_shard(f"{folder}/again.tfrecord")
+    assert not isinstance(item, BadSample)
+    assert item.clip.sound().data == MP4
+
+
+def test_a_member_called_key_is_not_the_key_of_the_record(folder):
+    files = [("a.mp4", MP4), ("a.key", b"another"), ("a.video_id", b"x")]
+    middle, back = there_and_back(folder, "a.tar", tar_bytes(files))
+    assert members(back) == files
+    storage.write_bytes(f"{folder}/again.tfrecord", middle)
+    assert [item.ref.key for item in read_shard(f"{folder}/again.tfrecord")] == ["a"]
+
+
+def test_an_empty_string_for_the_sound_is_no_sound(folder):
+    data = record(example({"__key__": b"a", "mp4": MP4, "audio/encoded": b""}))
+    storage.write_bytes(f"{folder}/a.tfrecord", data)
+    (item,) = read_shard(f"{folder}/a.tfrecord")
+    assert item.clip.audio() is None
+    assert item.clip.sound().data == MP4
+    assert there_and_back(folder, "b.tfrecord", data)[1] == data
 
 
 def test_bad_clips_go_to_the_dead_letters_and_the_rest_comes_through(folder):

@@ -29,7 +29,7 @@ TFRECORDS = [
     "x.tfrecord-00000-of-00010.gz",
     "x-00000-of-00010.tfrecord",
 ]
-OTHERS = ["x.mp4", "x.tfrecord.errors.jsonl", ".x.tfrecord.0f.tmp", ".x.tar", "tfrecord", "x.tar.gz", "x.tfrecord.txt"]
+OTHERS = ["x.mp4", "x.tfrecord.errors.jsonl", ".x.tfrecord.0f.tmp", ".x.tar", "tfrecord", "x.tar.zst", "x.tgz.txt"]
 
 
 @pytest.mark.parametrize("name", TFRECORDS)
@@ -48,9 +48,10 @@ def test_what_has_no_known_name_is_read_as_webdataset():
 
 
 def test_a_folder_lists_both(root):
-    for name in (*TFRECORDS, *OTHERS, "a.tar"):
+    tars = ["a.tar", "B.TAR", "c.tar.gz", "d.tgz"]
+    for name in (*TFRECORDS, *OTHERS, *tars):
         storage.write_bytes(storage.join(root, name), b"")
-    assert [storage.basename(url) for url in list_shards(root)] == sorted([*TFRECORDS, "a.tar"])
+    assert [storage.basename(url) for url in list_shards(root)] == sorted([*TFRECORDS, *tars])
 
 
 def test_shards_of_one_set_have_stems_of_their_own():

@@ -30,9 +30,10 @@ from avagent.media.container import (
 )
 from avagent.media.decoder_process import DecoderPool
 from avagent.media.limits import DecodeLimits
+from avagent.shards import compression
 from avagent.shards.limits import ShardLimits
 from avagent.shards.samples import BadSample, LoadedClip
-from avagent.shards.tfrecord import examples, frames
+from avagent.shards.tfrecord import examples
 from avagent.shards.tfrecord.examples import bytes_values, list_values, parse_example, text_value
 from avagent.shards.tfrecord.records import read_shard
 from avagent.shards.tfrecord.wire_fields import count_fields
@@ -112,7 +113,7 @@ def put(data: bytes, name: str = "s.tfrecord.gz") -> str:
 
 @pytest.fixture
 def no_free_expansion(monkeypatch):
-    monkeypatch.setattr(frames, "_FREE_EXPANSION", 0)
+    monkeypatch.setattr(compression, "_FREE_EXPANSION", 0)
 
 
 def clips(count: int, size: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -79,8 +80,20 @@ def test_what_cannot_be_used_is_refused_with_its_name(folder, source, message):
 
 def test_a_folder_without_shards_says_what_it_holds(tmp_path):
     (tmp_path / "a.mp4").touch()
-    with pytest.raises(UsageError, match=r"no \*\.tar or \*\.tfrecord\* directly inside.*1 other file.*\*\*/\*\.tar"):
+    with pytest.raises(
+        UsageError,
+        match=r"no \*\.tar \(or \*\.tar\.gz, \*\.tgz\) or \*\.tfrecord\* directly inside.*1 other file.*\*\*/\*\.tar",
+    ):
         list_shards(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["b.tar.zst", "b.tfrecord-00000-of-00001.bz2", "b.TXZ", "b.tar.xz"])
+def test_archives_of_other_compressions_are_not_left_out_in_silence(tmp_path, caplog, name):
+    (tmp_path / "a.tar").touch()
+    (tmp_path / name).touch()
+    assert [Path(url).name for url in list_shards(str(tmp_path))] == ["a.tar"]
+    assert name in caplog.text
+    assert "decompress" in caplog.text
 
 
 def test_brace_groups_multiply_and_keep_their_width():

@@ -183,7 +183,8 @@ BROKEN = {
     "not a tar": (b"no tar at all" * 100, ["!train-000003"], FailureReason.UNREADABLE_SHARD),
     "too short for a tar": (b"tar", ["!train-000003"], FailureReason.UNREADABLE_SHARD),
     "empty file": (b"", ["!train-000003"], FailureReason.UNREADABLE_SHARD),
-    "compressed": (b"\x1f\x8b\x08" + bytes(range(200)) * 9, ["!train-000003"], FailureReason.UNREADABLE_SHARD),
+    "no gzip after all": (b"\x1f\x8b\x08" + bytes(range(200)) * 9, ["!train-000003"], FailureReason.TRUNCATED_SHARD),
+    "zstd": (b"\x28\xb5\x2f\xfd" + bytes(range(200)) * 9, ["!train-000003"], FailureReason.UNREADABLE_SHARD),
 }
 
 
@@ -210,7 +211,7 @@ def test_a_cut_sample_whose_key_was_used_before_is_known_as_such(cut, key, uniqu
 
 
 def test_a_compressed_shard_says_what_to_do(shard):
-    (found,) = bad(shard(BROKEN["compressed"][0]))
+    (found,) = bad(shard(BROKEN["zstd"][0]))
     assert "decompress" in found.failure.message
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from avagent.core.errors import FailureReason, ParameterError, ShardError
 
-VIDEO_SUFFIXES = ("mp4", "mkv", "webm", "mov")
+VIDEO_SUFFIXES = ("mp4", "mkv", "webm", "mov", "m4v")
 AUDIO_SUFFIXES = ("wav", "flac", "mp3", "ogg", "m4a")
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png")
 
@@ -81,7 +81,8 @@ class Clip:
         if member is None:
             raise ShardError(
                 f"clip {self.key!r} has no media member: expected one of {', '.join(VIDEO_SUFFIXES + AUDIO_SUFFIXES)},"
-                f" found {', '.join(m.suffix for m in self.members) or 'nothing'}",
+                f" found {', '.join(m.suffix for m in self.members) or 'nothing'}; name the right one with"
+                " --set 'webdataset.media=[SUFFIX]'",
                 reason=FailureReason.NO_MEDIA,
             )
         return member

@@ -145,6 +145,19 @@ def _kind(suffix: str) -> _Kind:
     return known if known is not None else _Kind.LABELS if suffix in LABEL_SUFFIXES else _Kind.OTHER
 
 
+def _no_media(file: SourceFile, kind: _Kind, key: str) -> str:
+    if kind is _Kind.OTHER:
+        known = ", ".join((*VIDEO_SUFFIXES, *AUDIO_SUFFIXES))
+        return (
+            f"the suffix {file.suffix!r} is not that of a recording ({known}), nor of labels beside one: rename"
+            " the file by what it holds, or leave it out"
+        )
+    return (
+        f"no recording is called {key!r}, beside which a {file.suffix} could lie: give it the recording's name up to"
+        " the first dot of the suffix, or leave it out"
+    )
+
+
 def _group_candidates(group: list[SourceFile], key: str, taken: set[str]) -> Iterator[Candidate]:
     """The clip that files of one path make, and those of them that cannot be part of it."""
     kinds = [_kind(file.suffix) for file in group]
@@ -152,8 +165,7 @@ def _group_candidates(group: list[SourceFile], key: str, taken: set[str]) -> Ite
     used: list[SourceFile] = []
     for file, kind in zip(group, kinds, strict=True):
         if not media or kind is _Kind.OTHER:
-            message = f"the suffix {file.suffix!r} is not that of a recording, nor of labels that lie beside one"
-            yield _refused(key, file, Unusable.NOT_MEDIA, message)
+            yield _refused(key, file, Unusable.NOT_MEDIA, _no_media(file, kind, key))
         elif key in taken or _second(file, kind, used):
             message = f"another file has the key {key!r} already: rename one"
             yield _refused(key, file, Unusable.DUPLICATE_KEY, message)

@@ -33,6 +33,7 @@ from avagent.media.container import AUDIO_CODECS
 from avagent.media.limits import DEFAULT_DECODING, DecodeLimits, MediaLimits
 from avagent.shards.formats import ShardOptions
 from avagent.shards.limits import ShardLimits
+from avagent.shards.media_names import DEFAULT_SUFFIXES, SuffixMapping
 from avagent.shards.tfrecord.records import DEFAULT_FIELDS, FieldMapping
 from avagent.storage.retries import policy
 
@@ -84,6 +85,27 @@ class OutputSection(_Section):
         if value not in AUDIO_CODECS:
             raise ValueError(f"unknown codec{_hint(value, AUDIO_CODECS)}")
         return value
+
+
+class WebDatasetSection(_Section):
+    """Which members of a sample are what, by suffix: of each list, the first that a sample has."""
+
+    media: tuple[str, ...] = DEFAULT_SUFFIXES.media
+    audio: tuple[str, ...] = DEFAULT_SUFFIXES.audio
+
+    @field_validator("media", "audio", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _usable(self) -> WebDatasetSection:
+        self.mapping()
+        return self
+
+    def mapping(self) -> SuffixMapping:
+        """The same for reading."""
+        return SuffixMapping(media=self.media, audio=self.audio)
 
 
 class TFRecordSection(_Section):
@@ -170,6 +192,7 @@ class Recipe(_Section):
     actions: Literal["paper", "extended"] | tuple[str, ...] = "extended"
     policy: PolicySection = Field(default_factory=PolicySection)
     output: OutputSection = Field(default_factory=OutputSection)
+    webdataset: WebDatasetSection = Field(default_factory=WebDatasetSection)
     tfrecord: TFRecordSection = Field(default_factory=TFRecordSection)
     limits: LimitsSection = Field(default_factory=LimitsSection)
     worker: WorkerSection = Field(default_factory=WorkerSection)
@@ -208,6 +231,7 @@ class Recipe(_Section):
         return ShardOptions(
             limits=self.limits.shards(),
             fields=self.tfrecord.mapping(),
+            suffixes=self.webdataset.mapping(),
             media=self.limits.media(),
             decoding=self.limits.decoding(),
             storage=replace(policy(), attempts=self.worker.storage_attempts, timeout_s=self.worker.storage_timeout_s),

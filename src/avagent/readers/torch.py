@@ -24,6 +24,7 @@ from avagent.core.clip import Clip, Member
 from avagent.core.errors import MediaError, ParameterError, ShardError
 from avagent.media.container import decode_audio
 from avagent.readers.examples import EncodedClip, check_outcomes, encoded, outcome_of
+from avagent.shards.formats import WEBDATASET, format_of
 from avagent.shards.listing import list_shards
 
 Example = dict[str, Any]
@@ -58,7 +59,7 @@ class RefinedClips(IterableDataset[Example]):
     ) -> None:
         super().__init__()
         self._urls = list_shards(shards)
-        if other := [url for url in self._urls if not url.endswith(".tar")]:
+        if other := [url for url in self._urls if format_of(url) is not WEBDATASET]:
             raise ParameterError(f"{other[0]} is no WebDataset shard: `avagent convert --to webdataset` makes one")
         self._rate = rate
         self._outcomes = check_outcomes(outcomes)

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from avagent import storage
 from avagent.core.actions import action_from_dict, action_to_dict
-from avagent.core.clip import RECORD_SUFFIX
+from avagent.core.clip import RECORD_SUFFIX, ClipRef
 from avagent.core.errors import Failure, ParameterError
 from avagent.core.history import Round
 from avagent.core.scores import Scores
@@ -135,9 +135,14 @@ def clip_record(decision: ClipDecision, provenance: Provenance) -> bytes:
     return dump(record)
 
 
-def error_record(failure: Failure) -> bytes:
-    """What `KEY.error.json` holds: stage, type, reason, message."""
-    return dump(asdict(failure))
+def error_record(failure: Failure, ref: ClipRef) -> bytes:
+    """What `KEY.error.json` holds: stage, type, reason, message; and the clip's own key and place."""
+    return dump({**clip_place(ref), **asdict(failure)})
+
+
+def clip_place(ref: ClipRef) -> dict[str, str | int]:
+    """Where a clip was: its key (a dead letter may be called otherwise), name of its shard, offset, length in bytes."""
+    return {"key": ref.key, "shard": storage.basename(ref.shard), "offset": ref.offset, "length": ref.length}
 
 
 def dump(value: Mapping[str, Any]) -> bytes:

@@ -22,6 +22,7 @@ from avagent.storage import AtomicFile
 
 TARGETS = {"webdataset": WEBDATASET, "tfrecord": TFRECORD}
 _ENDINGS = {WEBDATASET.name: ".tar", TFRECORD.name: ".tfrecord"}
+_TAR = re.compile(r"\.(tar(\.gz)?|tgz)$")
 _TFRECORD_PARTS = re.compile(r"^(?P<stem>.+)\.(tfrecords?|tfrec)(?P<part>-\d+-of-\d+)?(\.gz)?$")
 
 
@@ -84,7 +85,7 @@ def converted_name(shard: str, target: str) -> str:
         raise ParameterError(f"{shard} is a {wanted.name} shard already")
     name = storage.basename(shard)
     parts = _TFRECORD_PARTS.match(name)
-    stem = parts["stem"] + (parts["part"] or "") if parts else name.removesuffix(".tar") or shard_stem(shard)
+    stem = parts["stem"] + (parts["part"] or "") if parts else _TAR.sub("", name) or shard_stem(shard)
     return stem + _ENDINGS[wanted.name]
 
 
@@ -114,7 +115,7 @@ def convert_shard(shard: str, output: str, target: str, options: ShardOptions) -
         for item in _items(shard, options):
             if isinstance(item, Loose):
                 continue
-            if _written(item, writer, letters):
+            if _written(item, shard, writer, letters):
                 good += 1
             else:
                 bad += 1
@@ -143,13 +144,13 @@ def _items(shard: str, options: ShardOptions) -> Any:
         yield unreadable(shard, error, index)
 
 
-def _written(item: Any, writer: _Writer, letters: ShardOutput[Any]) -> bool:
+def _written(item: Any, shard: str, writer: _Writer, letters: ShardOutput[Any]) -> bool:
     if isinstance(item, BadSample):
         letters.reject_bad(item, item.failure)
         return False
     try:
         writer.add(item)
     except ShardError as error:
-        letters.reject(item, error.failure())
+        letters.reject(item, item.ref(shard, item.clip()), error.failure())
         return False
     return True

@@ -19,14 +19,16 @@ from avagent.core.clip import Clip, ClipRef, content_hash
 from avagent.core.errors import Failure, ParameterError
 from avagent.core.state import ClipDecision
 from avagent.records.decisions import ERROR_SUFFIX
+from avagent.shards.compression import open_stream
 from avagent.shards.formats import TFRECORD, ShardOptions, format_of
 from avagent.shards.output import ERRORS_FOLDER
 from avagent.shards.samples import Loose, Sample, safe_key, shard_stem
-from avagent.shards.tfrecord.frames import iter_stream
+from avagent.shards.tfrecord.frames import iter_stream as record_stream
 from avagent.shards.tfrecord.output import ERRORS_SUFFIX, TFRecordOutput
 from avagent.shards.tfrecord.records import RecordSample, iter_records, numbered_key
 from avagent.shards.webdataset.output import QUARANTINE_SUFFIX, WebDatasetOutput
-from avagent.shards.webdataset.samples import samples_in
+from avagent.shards.webdataset.samples import is_gzip, samples_in
+from avagent.shards.webdataset.samples import iter_stream as tar_stream
 from avagent.shards.webdataset.tar_reader import Entry, read_entries
 
 
@@ -93,10 +95,11 @@ def _mismatch(url: str, how: str) -> ParameterError:
 
 
 def _entries(url: str, failed: list[ClipDecision], options: ShardOptions) -> Iterator[DeadLetter]:
-    total = storage.size(url)
+    compressed = is_gzip(url)
+    total = None if compressed else storage.size(url)
     pending: list[Entry] = []
     left = iter(failed)
-    with storage.open_read(url) as source:
+    with open_stream(url, options.limits, compressed=compressed) as source:
         for entry in read_entries(source, total, options.limits):
             name = entry.name.removesuffix(f".{ERROR_SUFFIX}")
             if name == entry.name:
@@ -126,7 +129,7 @@ def _letter(url: str, entries: list[Entry], reason: Entry, decision: ClipDecisio
         data = entries[0].data or b""
     else:
         data = b"".join(entry.header + (entry.data or b"") + entry.padding for entry in entries)
-    found = list(samples_in(io.BytesIO(data), len(data), decision.ref.shard, options.limits))
+    found = list(samples_in(io.BytesIO(data), len(data), decision.ref.shard, options.limits, options.suffixes))
     if len(found) != 1 or not isinstance(found[0], Sample) or any(isinstance(item, Loose) for item in found):
         return letter
     sample = replace(found[0], index=decision.ref.index)
@@ -183,9 +186,9 @@ class TarLetters(WebDatasetOutput):
 
     def carry(self, letter: DeadLetter, failure: Failure) -> None:
         """A letter on, byte by byte, with its reason."""
-        for block in storage.iter_range(letter.shard, letter.offset, letter.length):
+        for block in tar_stream(letter.shard, letter.offset, letter.length):
             self._letters.tar().copy_raw(block)
-        self._explain(letter.name, failure)
+        self._explain(letter.name, letter.decision.ref, failure)
 
 
 class RecordLetters(TFRecordOutput):
@@ -193,9 +196,8 @@ class RecordLetters(TFRecordOutput):
 
     def carry(self, letter: DeadLetter, failure: Failure) -> None:
         """A letter on, byte by byte, with its reason."""
-        self._letters.copy(iter_stream(letter.shard, letter.offset, letter.length))
-        ref = letter.decision.ref
-        self._explain(ref.index, ref.key, failure, records=letter.records, quarantined=letter.quarantined)
+        self._letters.copy(record_stream(letter.shard, letter.offset, letter.length))
+        self._explain(letter.decision.ref, failure, records=letter.records, quarantined=letter.quarantined)
 
 
 def open_letters_output(shard: str, output: str, folder: str, stack: ExitStack) -> TarLetters | RecordLetters:

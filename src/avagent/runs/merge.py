@@ -191,7 +191,7 @@ class _Merger:
         if reason is None:
             raise self._mismatch(f"the dead letter of {letter.decision.ref.key!r} has no reason")
         if letter.sample is not None and reason != letter.decision.failure:
-            self._output.reject(letter.sample, reason)  # type: ignore[arg-type]
+            self._output.reject(letter.sample, letter.decision.ref, reason)  # type: ignore[arg-type]
         else:
             self._output.carry(letter, reason)
 

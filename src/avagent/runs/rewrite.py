@@ -20,11 +20,9 @@ from avagent.core.errors import AVAgentError, ClipError, Failure, FailureReason,
 from avagent.core.state import ClipDecision, Outcome
 from avagent.records.decisions import Provenance, clip_record
 from avagent.runs.repaired_clips import EarlierShard, Repair, write_repairs
-from avagent.shards.formats import ShardFormat, ShardOptions, format_of
-from avagent.shards.limits import DEFAULT_LIMITS, ShardLimits
+from avagent.shards.formats import DEFAULT_OPTIONS, ShardFormat, ShardOptions, format_of
 from avagent.shards.output import ERRORS_FOLDER, ShardOutput
 from avagent.shards.samples import BadSample, Loose
-from avagent.shards.tfrecord.records import DEFAULT_FIELDS, FieldMapping
 
 __all__ = ["ERRORS_FOLDER", "EditClip", "LateFailure", "RewriteOptions", "ShardReport", "fail", "rewrite_shard"]
 
@@ -89,8 +87,7 @@ class RewriteOptions:
         output: the output folder.
         edit: makes the repaired members of a clip.
         provenance: for the clips' records.
-        limits: what a shard may claim.
-        fields: which features of a TFRecord are what.
+        reading: how the shard is read.
         earlier: a refined shard whose repaired clips are taken as they are, where bytes and actions are the same; it
             may be the one that is written anew.
     """
@@ -98,14 +95,8 @@ class RewriteOptions:
     output: str
     edit: EditClip
     provenance: Provenance
-    limits: ShardLimits = DEFAULT_LIMITS
-    fields: FieldMapping = DEFAULT_FIELDS
+    reading: ShardOptions = DEFAULT_OPTIONS
     earlier: EarlierShard | None = None
-
-    @property
-    def reading(self) -> ShardOptions:
-        """For reading the shard."""
-        return ShardOptions(limits=self.limits, fields=self.fields)
 
 
 def fail(decision: ClipDecision, failure: Failure) -> ClipDecision:
@@ -220,7 +211,7 @@ class _Rewriter:
                 failure = self._turn(decision, error.failure())
         if failure is not None:
             self._outcomes[Outcome.FAILED] += 1
-            self._output.reject(sample, failure)
+            self._output.reject(sample, decision.ref, failure)
             return
         self._outcomes[decision.outcome] += 1
         start = self._output.position() if replaced else None

@@ -10,7 +10,6 @@ media as members, and one member `tfrecord.pb` more: the record itself, its medi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -18,7 +17,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from avagent.core.clip import RECORD_SUFFIX, Clip, Member
 from avagent.core.errors import FailureReason, ShardError
-from avagent.shards.samples import safe_key
+from avagent.shards.names import unsafe_name
+from avagent.shards.samples import safe_key, split_member
 from avagent.shards.tfrecord.examples import (
     Feature,
     bytes_feature,
@@ -34,7 +34,7 @@ from avagent.shards.tfrecord.records import RECORD_FEATURE, RecordSample
 KEY_FEATURE = "__key__"
 REST_SUFFIX = "tfrecord.pb"
 MEMBERS_FEATURE = "avagent/members"
-_SUFFIX = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_TAKEN_NAMES = (KEY_FEATURE, MEMBERS_FEATURE, RECORD_FEATURE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +53,16 @@ def record_of(clip: Clip) -> bytes:
     """A sample as a serialized `tf.train.Example`, or as the record that it once was.
 
     Raises:
-        ShardError: its `tfrecord.pb` is not one that :func:`members_of` made, or misses a member.
+        ShardError: its `tfrecord.pb` is not one that :func:`members_of` made, or misses a member; or a member's suffix
+            has another meaning in a record.
     """
     data = {_suffix(clip.key, member): member.data for member in clip.members}
+    if taken := sorted(name for name in data if name in _TAKEN_NAMES or name.lower() == REST_SUFFIX != name):
+        raise ShardError(
+            f"clip {clip.key!r}: a member cannot be called {taken[0]!r} in a record, where that name has another"
+            " meaning: rename it",
+            reason=FailureReason.UNSUPPORTED_RECORD,
+        )
     rest = data.pop(REST_SUFFIX, None)
     if rest is not None:
         return _restored(clip.key, rest, data)
@@ -103,11 +110,17 @@ def _plain_members(sample: RecordSample) -> tuple[tuple[str, bytes], ...] | None
     for feature in features:
         suffix = RECORD_SUFFIX if feature.name == RECORD_FEATURE else feature.name
         values = bytes_values(feature)
-        if len(values) != 1 or feature != bytes_feature(feature.name, values[0]) or not _SUFFIX.fullmatch(suffix):
+        if len(values) != 1 or feature != bytes_feature(feature.name, values[0]) or not _is_suffix(sample.key, suffix):
             return None
         members.append((suffix, values[0]))
     folded = {suffix.lower() for suffix, _ in members}
     return tuple(members) if len(folded) == len(members) and REST_SUFFIX not in folded else None
+
+
+def _is_suffix(key: str, name: str) -> bool:
+    """Whether a tar can have a member `KEY.NAME` that is read as such."""
+    member = f"{key}.{name}"
+    return split_member(member) == (key, name.lower()) and unsafe_name(member) is None
 
 
 def _media_features(sample: RecordSample) -> Iterator[_Taken]:

@@ -17,6 +17,7 @@ from avagent.core.clip import Clip, ClipRef
 from avagent.media.limits import DEFAULT_DECODING, DecodeLimits, MediaLimits
 from avagent.media.limits import DEFAULT_LIMITS as MEDIA_LIMITS
 from avagent.shards.limits import DEFAULT_LIMITS, ShardLimits
+from avagent.shards.media_names import DEFAULT_SUFFIXES, SuffixMapping
 from avagent.shards.output import ShardOutput
 from avagent.shards.samples import BadSample, Loose, Sample, ShardItem, ShardSummary
 from avagent.shards.tfrecord import records
@@ -36,6 +37,7 @@ class ShardOptions:
     Attributes:
         limits: what a shard may claim.
         fields: which features of a TFRecord are what.
+        suffixes: which members of a WebDataset sample are what.
         media: what media may declare and decode to.
         decoding: what decoding a clip may cost.
         storage: how often, and how long, remote storage is tried.
@@ -43,6 +45,7 @@ class ShardOptions:
 
     limits: ShardLimits = DEFAULT_LIMITS
     fields: FieldMapping = DEFAULT_FIELDS
+    suffixes: SuffixMapping = DEFAULT_SUFFIXES
     media: MediaLimits = MEDIA_LIMITS
     decoding: DecodeLimits = DEFAULT_DECODING
     storage: RetryPolicy = DEFAULT_RETRIES
@@ -79,11 +82,11 @@ class ShardFormat(Generic[SampleT]):
 
 WEBDATASET: ShardFormat[Sample] = ShardFormat(
     name="WebDataset",
-    files="*.tar",
-    pattern=re.compile(r"\.tar$"),
-    iter_samples=lambda shard, options: samples.iter_samples(shard, options.limits),
-    read_shard=lambda shard, options: samples.read_shard(shard, options.limits),
-    read_clip=lambda ref, options: samples.read_clip(ref, options.limits),
+    files="*.tar (or *.tar.gz, *.tgz)",
+    pattern=re.compile(r"\.(tar(\.gz)?|tgz)$", re.IGNORECASE),
+    iter_samples=lambda shard, options: samples.iter_samples(shard, options.limits, options.suffixes),
+    read_shard=lambda shard, options: samples.read_shard(shard, options.limits, options.suffixes),
+    read_clip=lambda ref, options: samples.read_clip(ref, options.limits, options.suffixes),
     inspect=lambda shard, options: samples.inspect_shard(shard, options.limits),
     open_output=WebDatasetOutput,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -15,6 +16,10 @@ from avagent.shards.formats import FORMATS, is_shard
 _MAX_EXPANSION = 1_000_000
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_PACKED = re.compile(
+    r"\.(tar|tfrecords?|tfrec)[^.]*\.(zst|zstd|bz2|xz|lz4|lzma|br|Z)$|\.(tbz2?|txz|tzst|tlz)$", re.IGNORECASE
+)
+_log = logging.getLogger(__name__)
 _LIST_SUFFIXES = (".txt", ".list", ".json")
 
 
@@ -73,6 +78,7 @@ def _from_pattern(source: str) -> list[str]:
 def _from_folder(folder: str) -> list[str]:
     files = [url for url in storage.list_folder(storage.canonical(folder)) if not storage.is_temporary(url)]
     shards = [url for url in files if is_shard(url)]
+    _tell_of_packed(url for url in files if _PACKED.search(storage.basename(url)))
     if not shards:
         kinds = " or ".join(known.files for known in FORMATS)
         raise UsageError(
@@ -80,6 +86,18 @@ def _from_folder(folder: str) -> list[str]:
             f" for nested folders give a pattern: {storage.join(folder, '**/*.tar')!r}"
         )
     return shards
+
+
+def _tell_of_packed(archives: Iterable[str]) -> None:
+    """What looks like a shard and is left out is said."""
+    found = list(archives)
+    if found:
+        _log.warning(
+            "%d archives of a compression that is not read are left out, such as %s: of compressions only gzip is read,"
+            " so decompress them first",
+            len(found),
+            found[0],
+        )
 
 
 def _from_list(url: str) -> list[str]:

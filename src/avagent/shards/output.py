@@ -32,8 +32,8 @@ class ShardOutput(ABC, Generic[SampleT]):
         """A clip for the refined shard: all as it is but the replaced members, by name, and its record (JSON)."""
 
     @abstractmethod
-    def reject(self, sample: SampleT, failure: Failure) -> None:
-        """A dead letter: the sample untouched, and why."""
+    def reject(self, sample: SampleT, ref: ClipRef, failure: Failure) -> None:
+        """A dead letter: the sample untouched, where it was, and why."""
 
     @abstractmethod
     def reject_bad(self, bad: BadSample, failure: Failure) -> None:

@@ -9,6 +9,7 @@ from avagent import storage
 from avagent.core.clip import Clip, ClipRef, Member, content_hash
 from avagent.core.errors import Failure, FailureReason, ShardError
 from avagent.core.state import ClipDecision, Outcome
+from avagent.shards.media_names import DEFAULT_SUFFIXES, SuffixMapping
 from avagent.shards.names import unsafe_name
 from avagent.shards.webdataset.tar_reader import Entry
 
@@ -94,6 +95,7 @@ class Sample:
     offset: int
     length: int
     entries: tuple[Entry, ...]
+    suffixes: SuffixMapping = DEFAULT_SUFFIXES
 
     def clip(self) -> Clip:
         """Its members."""
@@ -102,7 +104,7 @@ class Sample:
             parts = split_member(entry.name)
             if parts is not None and entry.data is not None:
                 members.append(Member(name=entry.name, suffix=parts[1], data=entry.data))
-        return Clip(key=self.key, members=tuple(members))
+        return Clip(key=self.key, members=self.suffixes.apply(members))
 
     def ref(self, shard: str, clip: Clip) -> ClipRef:
         """Its reference."""

@@ -67,8 +67,7 @@ def apply_decisions(shard: str, target: ApplyTarget, earlier: Earlier | None = N
         output=target.output,
         edit=partial(repaired_members, audio_codec=target.audio_codec, shards=target.shards),
         provenance=target.provenance,
-        limits=target.shards.limits,
-        fields=target.shards.fields,
+        reading=target.shards,
         earlier=_repaired(shard, earlier, target),
     )
     report = replace(rewrite_shard(shard, decisions, options), decisions=decisions_digest(decisions))

@@ -6,20 +6,17 @@ little-endian throughout. Reference: TensorFlow, `tensorflow/core/lib/io/record_
 
 from __future__ import annotations
 
-import gzip
-import io
 import struct
-import zlib
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import google_crc32c  # pyright: ignore[reportMissingTypeStubs]
 
 from avagent import storage
 from avagent.core.errors import FailureReason
-from avagent.shards.limits import DEFAULT_LIMITS, Defect, ShardLimits, limit_defect
+from avagent.shards.compression import STEP_BYTES, Expanded, has_gzip_magic, iter_range, open_stream, skip
+from avagent.shards.limits import Defect, ShardLimits, limit_defect
 from avagent.storage import ByteSource
 
 HEADER_BYTES = 12
@@ -27,13 +24,6 @@ FOOTER_BYTES = 4
 _LENGTH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
 _MASK = 0xA282EAD8
-_GZIP = b"\x1f\x8b\x08"
-_GZIP_FLAGS = b"\x1f"
-"""All flags that there are; RFC 1952, 2.3.1.2: the other bits must be zero."""
-_GZIP_LEVEL = 6
-_STEP_BYTES = 4 << 20
-_FREE_EXPANSION = 256 << 20
-"""A few silent clips at the head of a shard may be compressed a thousandfold."""
 _crc32c: Any = google_crc32c  # it carries no types
 _MAX_MESSAGE = (2 << 30) - 1
 """Protocol buffers end here."""
@@ -85,89 +75,18 @@ def frame(data: bytes) -> Iterator[bytes]:
 def is_gzip(shard: str) -> bool:
     """Whether a file is compressed, by its first bytes: names do not always tell. Raises OSError."""
     head = storage.read_range(shard, 0, HEADER_BYTES)
-    return head.startswith(_GZIP) and head[3:4] <= _GZIP_FLAGS and not _good_header(head)
-
-
-@contextmanager
-def open_stream(shard: str, limits: ShardLimits = DEFAULT_LIMITS) -> Generator[ByteSource]:
-    """The frames' bytes, expanded. Raises OSError; what is wrong with a gzip stream shows as its early end."""
-    compressed = is_gzip(shard)
-    with storage.open_read(shard) as source:
-        yield cast("ByteSource", _Expanded(source, limits.expansion)) if compressed else source
-
-
-class _Counted:
-    """Counts what is read."""
-
-    def __init__(self, source: ByteSource) -> None:
-        self._source = source
-        self.nbytes = 0
-
-    def read(self, size: int = -1, /) -> bytes:
-        data = self._source.read(size)
-        self.nbytes += len(data)
-        return data
-
-
-class _Expanded:
-    """A gzip stream that ends where it breaks, or expands beyond belief, and says so."""
-
-    def __init__(self, source: ByteSource, expansion: int) -> None:
-        self._compressed = _Counted(source)
-        self._stream = gzip.GzipFile(fileobj=cast("io.BufferedReader", self._compressed), mode="rb")
-        self._expansion = expansion
-        self._expanded = 0
-        self.fault: str | None = None
-        self.bomb: Defect | None = None
-
-    def read(self, size: int = -1, /) -> bytes:
-        parts: list[bytes] = []
-        while size > 0 and self.fault is None:
-            try:
-                # The standard library would ask for all of a claimed size at once.
-                part = self._stream.read(min(size, _STEP_BYTES))
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                self.fault = str(error)
-                break
-            if not part:
-                break
-            parts.append(part)
-            size -= len(part)
-            self._check_expansion(len(part))
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def _check_expansion(self, more: int) -> None:
-        self._expanded += more
-        if self._expanded > _FREE_EXPANSION + self._expansion * self._compressed.nbytes:
-            self.bomb = limit_defect(
-                f"the compressed shard expands to more than {self._expansion} times its size", "expansion"
-            )
-            self.fault = f"after {self._expanded} bytes"
+    # A plain file may begin with a record of such a length.
+    return has_gzip_magic(head) and not _good_header(head)
 
 
 def iter_stream(shard: str, offset: int, length: int) -> Iterator[bytes]:
     """A range of the expanded file in blocks; a gzip file is read from its start. Raises OSError."""
-    if not is_gzip(shard):
-        yield from storage.iter_range(shard, offset, length)
-        return
-    with open_stream(shard) as source:
-        _skip(source, offset)
-        while length > 0 and (block := source.read(min(length, _STEP_BYTES))):
-            length -= len(block)
-            yield block
+    return iter_range(shard, offset, length, compressed=is_gzip(shard))
 
 
 def read_stream(shard: str, offset: int, length: int) -> bytes:
     """As :func:`iter_stream`, in one piece. Raises OSError."""
     return b"".join(iter_stream(shard, offset, length))
-
-
-def _skip(source: ByteSource, nbytes: int) -> int:
-    """Read past bytes; gives how many there were."""
-    left = nbytes
-    while left and (block := source.read(min(left, _STEP_BYTES))):
-        left -= len(block)
-    return nbytes - left
 
 
 def read_frames(shard: str, limits: ShardLimits) -> Iterator[Frame]:
@@ -178,8 +97,9 @@ def read_frames(shard: str, limits: ShardLimits) -> Iterator[Frame]:
     Raises:
         OSError: the file cannot be opened or read.
     """
-    total = None if is_gzip(shard) else storage.size(shard)
-    with open_stream(shard, limits) as source:
+    compressed = is_gzip(shard)
+    total = None if compressed else storage.size(shard)
+    with open_stream(shard, limits, compressed=compressed) as source:
         yield from _Reader(source, total, limits).frames()
 
 
@@ -214,11 +134,11 @@ class _Reader:
 
     @property
     def _fault(self) -> str | None:
-        return self._source.fault if isinstance(self._source, _Expanded) else None
+        return self._source.fault if isinstance(self._source, Expanded) else None
 
     @property
     def _bomb(self) -> Defect | None:
-        return self._source.bomb if isinstance(self._source, _Expanded) else None
+        return self._source.bomb if isinstance(self._source, Expanded) else None
 
     def _frame(self, head: bytes) -> Frame:
         at = self._offset
@@ -243,7 +163,7 @@ class _Reader:
     def _oversized(self, size: int) -> Frame:
         """Read past a record that is larger than it may be."""
         at, crc, left = self._offset, 0, size
-        while left and (block := self._source.read(min(left, _STEP_BYTES))):
+        while left and (block := self._source.read(min(left, STEP_BYTES))):
             crc = _crc32c.extend(crc, block)
             left -= len(block)
         footer = self._source.read(FOOTER_BYTES)
@@ -271,7 +191,7 @@ class _Reader:
             length = self._total - at
         else:
             # What a compressed file expands to is not known: what the dead letters keep of it has a bound.
-            length = seen + _skip(self._source, max(self._limits.sample_bytes - seen, 0))
+            length = seen + skip(self._source, max(self._limits.sample_bytes - seen, 0))
         detail = f" ({self._fault})" if self._fault is not None else ""
         defect = Defect(reason=reason, message=f"{what}, at byte {at}{detail}")
         return Frame(offset=at, length=length, defect=defect, intact=False, last=True)
@@ -284,9 +204,3 @@ def _good_header(head: bytes) -> bool:
 def _wrong_data(at: int) -> Defect:
     message = f"the checksum of the record at byte {at} is wrong: its data were changed after they were written"
     return Defect(reason=FailureReason.CORRUPT_RECORD, message=message)
-
-
-def gzip_writer(sink: storage.AtomicFile) -> gzip.GzipFile:
-    """Compresses without name and time: the same data give the same bytes. Closing it leaves the sink open."""
-    target = cast("io.BufferedWriter", sink)
-    return gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=target, mtime=0)

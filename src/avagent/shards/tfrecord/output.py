@@ -5,9 +5,10 @@ which in protocol buffers adds a field to the message before. In a repaired clip
 other features keep order and bytes.
 
 Dead letters: `_errors/NAME` holds the records untouched, `_errors/NAME.errors.jsonl` one line a failed clip, in the
-same order: `{"index", "key", "records", "quarantined", "stage", "type", "reason", "message"}`. `records` is the number
-of records in `_errors/NAME` that belong to it: 1; or 0, where nothing could be read; or, of bytes that are no whole
-record, as many as hold them in pieces, each in a feature `avagent/quarantine`.
+same order: `{"index", "key", "shard", "offset", "length", "records", "quarantined", "stage", "type", "reason",
+"message"}`; key, shard, offset and length are those of the clip where it came from. `records` is the number of records
+in `_errors/NAME` that belong to it: 1; or 0, where nothing could be read; or, of bytes that are no whole record, as
+many as hold them in pieces, each in a feature `avagent/quarantine`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from dataclasses import asdict
 from avagent import storage
 from avagent.core.clip import ClipRef
 from avagent.core.errors import Failure, FailureReason, ShardError
-from avagent.records.decisions import dump
+from avagent.records.decisions import clip_place, dump
+from avagent.shards.compression import gzip_writer
 from avagent.shards.output import ERRORS_FOLDER, LazyFile, ShardOutput
 from avagent.shards.samples import BadSample
 from avagent.shards.tfrecord.examples import Feature, bytes_feature, change_example, example_bytes, parse_example
-from avagent.shards.tfrecord.frames import frame, gzip_writer, is_gzip, iter_stream
+from avagent.shards.tfrecord.frames import frame, is_gzip, iter_stream
 from avagent.shards.tfrecord.records import RECORD_FEATURE, RecordSample
 from avagent.storage import Written
 
@@ -86,29 +88,29 @@ class TFRecordOutput(ShardOutput[RecordSample]):
             data = change_example(data, [bytes_feature(name, value) for name, value in replaced.items()])
         self._refined.add(data + example_bytes([bytes_feature(RECORD_FEATURE, record)]))
 
-    def reject(self, sample: RecordSample, failure: Failure) -> None:
+    def reject(self, sample: RecordSample, ref: ClipRef, failure: Failure) -> None:
         """The record untouched."""
         self._letters.add(sample.data)
-        self._explain(sample.index, sample.key, failure, records=1)
+        self._explain(ref, failure, records=1)
 
     def reject_bad(self, bad: BadSample, failure: Failure) -> None:
         """A record with right checksums is copied; other bytes are wrapped, in pieces."""
         self._letters.begin()
         if bad.copyable:
             self._letters.copy(iter_stream(self._shard, bad.offset, bad.length))
-            self._explain(bad.index, bad.key, failure, records=1)
+            self._explain(bad.ref, failure, records=1)
             return
         pieces = 0
         if bad.failure.reason != FailureReason.UNREADABLE_SHARD:
             for block in iter_stream(self._shard, bad.offset, bad.length):
                 self._letters.add(example_bytes([bytes_feature(QUARANTINE_FEATURE, block)]))
                 pieces += 1
-        self._explain(bad.index, bad.key, failure, records=pieces, quarantined=pieces > 0)
+        self._explain(bad.ref, failure, records=pieces, quarantined=pieces > 0)
 
     def reject_missing(self, ref: ClipRef, failure: Failure, *, unique: bool) -> None:  # noqa: ARG002  (no names here that could clash)
         """The reason alone."""
         self._letters.begin()
-        self._explain(ref.index, ref.key, failure, records=0)
+        self._explain(ref, failure, records=0)
 
     def end(self) -> Written | None:
         """Finish compressed data."""
@@ -125,9 +127,9 @@ class TFRecordOutput(ShardOutput[RecordSample]):
         storage.remove(self._letters.file.url)
         storage.remove(self._reasons.url)
 
-    def _explain(self, index: int, key: str, failure: Failure, *, records: int, quarantined: bool = False) -> None:
-        line = {"index": index, "key": key, "records": records, "quarantined": quarantined, **asdict(failure)}
-        self._reasons.open().write(dump(line))
+    def _explain(self, ref: ClipRef, failure: Failure, *, records: int, quarantined: bool = False) -> None:
+        kept = {"index": ref.index, "records": records, "quarantined": quarantined}
+        self._reasons.open().write(dump({**kept, **clip_place(ref), **asdict(failure)}))
 
 
 def without_record(sample: RecordSample) -> bytes:

@@ -21,6 +21,7 @@ from avagent import storage
 from avagent.core.clip import AUDIO_SUFFIXES, RECORD_SUFFIX, VIDEO_SUFFIXES, Clip, ClipRef, Member, content_hash
 from avagent.core.errors import ClipError, FailureReason, ParameterError, ShardError
 from avagent.shards.limits import DEFAULT_LIMITS, ShardLimits
+from avagent.shards.media_names import media_suffix
 from avagent.shards.samples import (
     BadSample,
     LoadedClip,
@@ -48,7 +49,7 @@ class FieldMapping:
         frames: encoded pictures, a feature of several byte strings or a feature list.
     """
 
-    key: tuple[str, ...] = ("example/id", "clip/media_id", "video_id", "clip/data_path", "key", "__key__")
+    key: tuple[str, ...] = ("__key__", "example/id", "clip/media_id", "video_id", "clip/data_path", "key")
     media: tuple[str, ...] = ("clip/encoded_media_bytes", "video/encoded", "video", *VIDEO_SUFFIXES)
     audio: tuple[str, ...] = ("audio/encoded", "audio", *AUDIO_SUFFIXES)
     frames: tuple[str, ...] = ("image/encoded",)
@@ -225,16 +226,25 @@ def _find_pictures(example: Example, fields: FieldMapping, most: int) -> tuple[F
 def _medium(example: Example, names: tuple[str, ...], most: int, *, audio: bool) -> Member | None:
     """The first of these features that holds bytes."""
     for name in names:
-        feature = example.get(name)
+        feature = example.get(name) or _by_suffix(example, name)
         values = bytes_values(feature, most) if feature is not None else ()
+        if values == (b"",):  # stands for "none" where every record has every feature
+            continue
         if len(values) > 1:
             raise ShardError(
                 f"the feature {name!r} holds {len(values)} byte strings; media are one",
                 reason=FailureReason.UNSUPPORTED_RECORD,
             )
-        if values:
-            return Member(name=name, suffix=media_suffix(values[0], audio=audio), data=values[0])
+        if feature is not None and values:
+            return Member(name=feature.name, suffix=media_suffix(values[0], audio=audio), data=values[0])
     return None
+
+
+def _by_suffix(example: Example, name: str) -> Feature | None:
+    """The suffix of a member in other letters, as in `KEY.MP4`: a record keeps how it was written."""
+    if name not in (*VIDEO_SUFFIXES, *AUDIO_SUFFIXES):
+        return None
+    return next((feature for feature in example.features if feature.name.lower() == name), None)
 
 
 def _pictures(name: str, values: tuple[bytes, ...]) -> list[Member]:
@@ -252,23 +262,6 @@ def _no_media(example: Example, fields: FieldMapping) -> ShardError:
         f" {shown or 'no features'}; name the right one with --set 'tfrecord.media=[NAME]'",
         reason=FailureReason.NO_MEDIA,
     )
-
-
-def media_suffix(data: bytes, *, audio: bool) -> str:
-    """What a file would be called, by its first bytes; mp4 or wav where they tell nothing, and decoding will say so."""
-    head = data[:64]
-    if head[4:8] == b"ftyp":
-        if audio or head[8:11] == b"M4A":
-            return "m4a"
-        return "mov" if head[8:12] == b"qt  " else "mp4"
-    if head.startswith(b"\x1a\x45\xdf\xa3"):
-        return "webm" if b"webm" in head else "mkv"
-    for magic, suffix in ((b"RIFF", "wav"), (b"fLaC", "flac"), (b"OggS", "ogg"), (b"ID3", "mp3")):
-        if head.startswith(magic):
-            return suffix
-    if head[:1] == b"\xff" and head[1:2] and head[1] & 0xE6 == 0xE2:  # MPEG audio frame sync, layer III
-        return "mp3"
-    return "wav" if audio else "mp4"
 
 
 def _picture_suffix(data: bytes) -> str:

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from avagent import storage
 from avagent.core.clip import Clip, ClipRef, content_hash
 from avagent.core.errors import FailureReason, ShardError
+from avagent.shards.compression import Expanded, has_gzip_magic, iter_range, open_stream, skip
 from avagent.shards.limits import DEFAULT_LIMITS, Defect, ShardLimits, limit_defect
+from avagent.shards.media_names import DEFAULT_SUFFIXES, SuffixMapping
 from avagent.shards.samples import (
     BadSample,
     LoadedClip,
@@ -40,7 +42,8 @@ _UNCOPYABLE = (
     FailureReason.DUPLICATE_KEY,
     FailureReason.DUPLICATE_MEMBER,
 )
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_PACKED = (b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
+"""How zstd, bzip2 and xz begin."""
 
 
 @dataclass(slots=True)
@@ -60,8 +63,9 @@ class _Group:
 class _Grouper:
     """Puts entries together into samples."""
 
-    def __init__(self, shard: str, limits: ShardLimits) -> None:
+    def __init__(self, shard: str, limits: ShardLimits, suffixes: SuffixMapping) -> None:
         self._shard = shard
+        self._suffixes = suffixes
         self._limits = limits
         self._seen: set[bytes] = set()
         self._index = 0
@@ -145,6 +149,7 @@ class _Grouper:
             offset=group.offset,
             length=group.end - group.offset,
             entries=tuple(group.entries),
+            suffixes=self._suffixes,
         )
         self._index += 1
         return sample
@@ -167,29 +172,39 @@ class _Grouper:
         return bad
 
 
-def iter_samples(shard: str, limits: ShardLimits = DEFAULT_LIMITS) -> Iterator[Sample | BadSample | Loose]:
+def iter_samples(
+    shard: str, limits: ShardLimits = DEFAULT_LIMITS, suffixes: SuffixMapping = DEFAULT_SUFFIXES
+) -> Iterator[Sample | BadSample | Loose]:
     """All that a shard holds, in order, in one pass; one sample in memory at a time.
 
     Raises:
         OSError: the shard cannot be opened or read; what cannot be *parsed* is a :class:`BadSample`.
     """
-    total = storage.size(shard)
-    with storage.open_read(shard) as source:
-        yield from samples_in(source, total, shard, limits)
+    compressed = is_gzip(shard)
+    total = None if compressed else storage.size(shard)
+    with open_stream(shard, limits, compressed=compressed) as source:
+        yield from samples_in(source, total, shard, limits, suffixes)
 
 
 def samples_in(
-    source: ByteSource, total: int, shard: str, limits: ShardLimits = DEFAULT_LIMITS
+    source: ByteSource,
+    total: int | None,
+    shard: str,
+    limits: ShardLimits = DEFAULT_LIMITS,
+    suffixes: SuffixMapping = DEFAULT_SUFFIXES,
 ) -> Iterator[Sample | BadSample | Loose]:
-    """As :func:`iter_samples`, of `total` bytes from `source`; `shard` is for messages."""
-    grouper = _Grouper(shard, limits)
+    """As :func:`iter_samples`, of `total` bytes (None: not known) from `source`; `shard` is for messages."""
+    grouper = _Grouper(shard, limits, suffixes)
     at = 0
     try:
         for entry in read_entries(source, total, limits):
             at = entry.offset + entry.length
             yield from grouper.add(entry)
+        if fault := _fault(source, at):
+            raise fault
     except ShardError as error:
-        yield grouper.broken(_explained(error, shard), at, total)
+        why = _fault(source, at) or _explained(error, shard)
+        yield grouper.broken(why, at, _end(source, total, at, limits))
         return
     if total == 0:
         empty = ShardError("the file is empty, not a tar archive", reason=FailureReason.UNREADABLE_SHARD)
@@ -198,11 +213,41 @@ def samples_in(
     yield from grouper.flush()
 
 
-def read_shard(shard: str, limits: ShardLimits = DEFAULT_LIMITS) -> Iterator[ShardItem]:
+def is_gzip(shard: str) -> bool:
+    """Whether a shard is compressed, by its first bytes. Raises OSError."""
+    return has_gzip_magic(storage.read_range(shard, 0, 4))
+
+
+def iter_stream(shard: str, offset: int, length: int) -> Iterator[bytes]:
+    """A range of the expanded archive in blocks; a compressed one is read from its start. Raises OSError."""
+    return iter_range(shard, offset, length, compressed=is_gzip(shard))
+
+
+def _fault(source: ByteSource, at: int) -> ShardError | None:
+    """Why a compressed stream ended early; None: it did not."""
+    if not isinstance(source, Expanded) or source.fault is None:
+        return None
+    if source.bomb is not None:
+        return ShardError(f"{source.bomb.message}, at byte {at}", reason=source.bomb.reason)
+    message = f"the compressed data break off, at byte {at} ({source.fault})"
+    return ShardError(message, reason=FailureReason.TRUNCATED_SHARD)
+
+
+def _end(source: ByteSource, total: int | None, at: int, limits: ShardLimits) -> int:
+    """Where what cannot be read ends; what a compressed file expands to is not known, so what is kept has a bound."""
+    if total is not None:
+        return total
+    seen = source.nbytes if isinstance(source, Expanded) else at
+    return seen + skip(source, max(limits.sample_bytes - (seen - at), 0))
+
+
+def read_shard(
+    shard: str, limits: ShardLimits = DEFAULT_LIMITS, suffixes: SuffixMapping = DEFAULT_SUFFIXES
+) -> Iterator[ShardItem]:
     """The clips of a shard with their references, and what is bad, in order, in one pass."""
     index = 0
     try:
-        for item in iter_samples(shard, limits):
+        for item in iter_samples(shard, limits, suffixes):
             if isinstance(item, Loose):
                 continue
             index = item.index + 1
@@ -219,23 +264,34 @@ def load(item: Sample | BadSample, shard: str) -> ShardItem:
     return LoadedClip(ref=item.ref(shard, clip), clip=clip)
 
 
-def read_clip(ref: ClipRef, limits: ShardLimits = DEFAULT_LIMITS) -> Clip:
-    """One clip by its byte range.
+def read_clip(ref: ClipRef, limits: ShardLimits = DEFAULT_LIMITS, suffixes: SuffixMapping = DEFAULT_SUFFIXES) -> Clip:
+    """One clip by its byte range; of a compressed shard, all before it is expanded.
 
     Raises:
         ShardError: the range cannot be read, or holds something else than when it was listed.
     """
     try:
-        data = storage.read_range(ref.shard, ref.offset, ref.length)
+        try:
+            return _clip_in(storage.read_range(ref.shard, ref.offset, ref.length), ref, limits, suffixes)
+        except (ShardError, OSError):
+            # Asked only now: of a plain shard, every clip would cost a request more.
+            if not is_gzip(ref.shard):
+                raise
+        return _clip_in(b"".join(iter_stream(ref.shard, ref.offset, ref.length)), ref, limits, suffixes)
     except OSError as error:
         message = f"clip {ref.key!r} of {ref.shard}: {error}"
         raise ShardError(message, reason=FailureReason.UNREADABLE_SHARD) from error
+
+
+def _clip_in(data: bytes, ref: ClipRef, limits: ShardLimits, suffixes: SuffixMapping) -> Clip:
     changed = changed_since_listed(ref)
     try:
         entries = tuple(read_entries(io.BytesIO(data), len(data), limits))
     except ShardError as error:
         raise changed from error
-    clip = Sample(key=ref.key, index=ref.index, offset=ref.offset, length=ref.length, entries=entries).clip()
+    clip = Sample(
+        key=ref.key, index=ref.index, offset=ref.offset, length=ref.length, entries=entries, suffixes=suffixes
+    ).clip()
     if content_hash(clip.members) != ref.content_sha256:
         raise changed
     return clip
@@ -243,8 +299,8 @@ def read_clip(ref: ClipRef, limits: ShardLimits = DEFAULT_LIMITS) -> Clip:
 
 def _explained(error: ShardError, shard: str) -> ShardError:
     hint = ""
-    if error.reason == FailureReason.UNREADABLE_SHARD and storage.read_range(shard, 0, 4).startswith((_GZIP, _ZSTD)):
-        hint = "; it is compressed: decompress it first"
+    if error.reason == FailureReason.UNREADABLE_SHARD and storage.read_range(shard, 0, 5).startswith(_PACKED):
+        hint = "; it is compressed, and of compressions only gzip is read: decompress it first"
     return ShardError(f"{error}{hint}", reason=error.reason)
 
 

@@ -9,6 +9,7 @@ Reference: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Header Block".
 
 from __future__ import annotations
 
+import math
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,16 +78,16 @@ class _Extensions:
     sparse: bool = False
 
 
-def read_entries(source: ByteSource, total: int, limits: ShardLimits = DEFAULT_LIMITS) -> Iterator[Entry]:
+def read_entries(source: ByteSource, total: int | None, limits: ShardLimits = DEFAULT_LIMITS) -> Iterator[Entry]:
     """The entries of an archive in one pass, one in memory at a time.
 
     Reading ends where the file ends between two entries: an archive without its end blocks counts as whole, as it does
-    for `tarfile` and `webdataset`. Zero blocks do not end it, as with `tar --ignore-zeros`: archives that were joined by
-    `cat` are one archive, and what else lies behind the end blocks is a corrupt header, not silence.
+    for `tarfile` and `webdataset`. Zero blocks do not end it, as with `tar --ignore-zeros`: archives that were joined
+    by `cat` are one archive, and what else lies behind the end blocks is a corrupt header, not silence.
 
     Args:
         source: at the first byte of the archive or of an entry.
-        total: bytes from there to the end.
+        total: bytes from there to the end; None: not known (it is compressed).
         limits: entries over the limits have a defect and are skipped unread.
 
     Raises:
@@ -99,9 +100,9 @@ def read_entries(source: ByteSource, total: int, limits: ShardLimits = DEFAULT_L
 class _Reader:
     """Position and limits of one pass."""
 
-    def __init__(self, source: ByteSource, total: int, limits: ShardLimits) -> None:
+    def __init__(self, source: ByteSource, total: int | None, limits: ShardLimits) -> None:
         self._source = source
-        self._total = total
+        self._total = math.inf if total is None else total
         self._limits = limits
         self._offset = 0
         self._headers = 0
@@ -232,13 +233,13 @@ class _Reader:
         if self._offset + _padded(size) > self._total:
             message = f"the archive ends within the member {name!r} of {size} bytes, at byte {self._offset}"
             defect = Defect(reason=FailureReason.TRUNCATED_SHARD, message=message)
-            self._offset = self._total + 1
+            self._offset = int(self._total) + 1
         elif not directory:
             data, padding = self._data(size, keep=defect is None)
         return Entry(
             name=name,
             offset=start,
-            length=min(self._offset, self._total) - start,
+            length=int(min(self._offset, self._total)) - start,
             header=bytes(extensions.raw),
             size=size,
             data=data,
