@@ -212,6 +212,35 @@ def test_an_empty_folder_is_claimed(output):
     claim_output(output, "f1")
 
 
+def test_of_two_runs_that_claim_an_empty_folder_at_once_one_is_refused(output, monkeypatch):
+    create = storage.create
+
+    def beaten(url, data):
+        """Another run claims the folder after this one found it empty."""
+        monkeypatch.setattr(storage, "create", create)
+        claim_output(output, "f2")
+        return create(url, data)
+
+    monkeypatch.setattr(storage, "create", beaten)
+    with pytest.raises(UsageError, match="at the same moment"):
+        claim_output(output, "f1")
+    claim_output(output, "f2")
+    with pytest.raises(UsageError, match="another input or configuration"):
+        claim_output(output, "f1")
+
+
+def test_the_same_run_twice_at_once_goes_on_twice(output, monkeypatch):
+    create = storage.create
+
+    def beaten(url, data):
+        monkeypatch.setattr(storage, "create", create)
+        claim_output(output, "f1")
+        return create(url, data)
+
+    monkeypatch.setattr(storage, "create", beaten)
+    claim_output(output, "f1")
+
+
 def test_a_run_is_complete_once_it_succeeded(root, output):
     assert not is_complete(output, "f1")
     claim_output(output, "f1")

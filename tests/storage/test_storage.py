@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
@@ -220,3 +221,20 @@ def test_a_missing_package_names_the_extra(url, extra, monkeypatch):
     monkeypatch.setattr(fsspec.core, "url_to_fs", refuse)
     with pytest.raises(UsageError, match=rf"avagent\[{extra}\]"):
         storage.exists(url)
+
+
+def test_a_file_is_created_once(root):
+    url = storage.join(root, "deep", "a.txt")
+    assert storage.create(url, b"first")
+    assert not storage.create(url, b"second")
+    assert storage.read_bytes(url) == b"first"
+    assert len(storage.list_folder(storage.join(root, "deep"))) == 1
+
+
+def test_of_many_writers_one_creates(tmp_path):
+    url = str(tmp_path / "a.txt")
+    with ThreadPoolExecutor(16) as pool:
+        won = list(pool.map(lambda n: storage.create(url, f"{n}".encode()), range(64)))
+    assert sum(won) == 1
+    assert storage.read_bytes(url) == f"{won.index(True)}".encode()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]

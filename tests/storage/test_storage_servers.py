@@ -142,3 +142,12 @@ def test_a_run_is_the_same_as_on_local_files(root, tmp_path):
     claim_output(outputs[0], "g", overwrite=True)
     assert storage.list_folder(outputs[0]) == []
     assert storage.list_folder(storage.join(outputs[0], "_errors")) == []
+
+
+def test_a_file_is_created_once(root):
+    """The GCS emulator enforces no precondition (its real counterpart does): there, the last one has it."""
+    url = storage.join(root, "claim.json")
+    assert storage.create(url, b"first")
+    second = storage.create(url, b"second")
+    assert storage.read_bytes(url) == (b"second" if second else b"first")
+    assert not (second and root.startswith("s3://"))

@@ -126,7 +126,8 @@ def claim_output(output: str, fingerprint: str, *, shards: Iterable[str] = (), o
         overwrite: remove another run's output.
 
     Raises:
-        UsageError: the folder holds another run, files that no run of AVAgent wrote, or the input.
+        UsageError: the folder holds another run, files that no run of AVAgent wrote, or the input; or another run
+            claimed it at the same moment.
     """
     folder = storage.canonical(output)
     if inside := next((shard for shard in shards if storage.parent(shard) == folder), None):
@@ -147,7 +148,23 @@ def claim_output(output: str, fingerprint: str, *, shards: Iterable[str] = (), o
         _clear(output, found)
     elif not all(storage.is_temporary(url) for url in found):
         raise UsageError(f"{output} is not empty, and no run of avagent wrote it: choose another folder")
+    else:
+        _claim_first(output, fingerprint)
+        return
     storage.write_bytes(claim, dump({"fingerprint": fingerprint}))
+
+
+def _claim_first(output: str, fingerprint: str) -> None:
+    """Claim a folder that nobody has; of two runs that try at once, one does.
+
+    Raises:
+        UsageError: another run was first.
+    """
+    claim = manifest_url(output, CLAIM_FILE)
+    storage.create(claim, dump({"fingerprint": fingerprint}))
+    # Read back: of storage that lets both write, the last one has it.
+    if _claimed_by(claim) != fingerprint:
+        raise UsageError(f"another run claimed {output} at the same moment: choose another folder, or wait for its end")
 
 
 def is_complete(output: str, fingerprint: str) -> bool:

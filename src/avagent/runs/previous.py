@@ -154,4 +154,9 @@ def read_pointer(output: str) -> str | None:
 def publish(output: str) -> None:
     """Make an output folder the newest version, atomically. Raises OSError."""
     text = json.dumps({"version": storage.basename(storage.canonical(output))}) + "\n"
-    storage.write_bytes(pointer_url(output), text.encode())
+    url = pointer_url(output)
+    # What a publish that was killed left behind.
+    for beside in storage.list_folder(storage.parent(url)):
+        if storage.is_temporary(beside) and storage.basename(beside).startswith(f".{POINTER_FILE}."):
+            storage.remove(beside)
+    storage.write_bytes(url, text.encode())

@@ -6,7 +6,7 @@ passing is tried again. `docs/storage.md` says how each platform does it.
 
 from __future__ import annotations
 
-from avagent.storage.atomic import AtomicFile, Written, atomic_write, copy, is_temporary, write_bytes
+from avagent.storage.atomic import AtomicFile, Written, atomic_write, copy, create, is_temporary, write_bytes
 from avagent.storage.files import (
     cancel_uploads,
     entry_version,
@@ -38,6 +38,7 @@ __all__ = [
     "canonical",
     "configure",
     "copy",
+    "create",
     "entry_version",
     "exists",
     "filesystem",

@@ -14,13 +14,15 @@ from typing import Any
 
 from avagent.core.errors import StorageError
 from avagent.storage.reading import content_md5, file_info, open_read
-from avagent.storage.retries import TransferError, may_pass, retried
+from avagent.storage.retries import TransferError, http_status, may_pass, retried
 from avagent.storage.urls import basename, filesystem, is_local, is_remote, md5_of, parent
 
 _LOG = logging.getLogger(__name__)
 _COPY_BYTES = 1 << 20
 _PART_BYTES = 16 << 20
 """Of a multipart or resumable upload. S3 takes 10,000 parts: 160 GB; GCS multiples of 256 KiB."""
+_EXISTS = (409, 412)
+"""HTTP: a conflict with another writer; the precondition that there is no such object failed."""
 _LINK_REFUSED = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EMLINK)
 
 
@@ -76,6 +78,47 @@ def write_bytes(url: str, data: bytes) -> Written:
     if is_remote(fs):
         return retried(f"write {url}", lambda: _write_once(url, data))
     return _write_once(url, data)
+
+
+def create(url: str, data: bytes) -> bool:
+    """Write a small file where there is none; False: there is one by now.
+
+    The local file system, S3 and GCS tell the first of several writers by themselves. Other storage may not: read the
+    file back before you rely on it.
+
+    Raises:
+        OSError, StorageError: storage failed.
+    """
+    fs, path = filesystem(url)
+    try:
+        if is_local(url):
+            _create_local(Path(path), data)
+        elif is_remote(fs):
+            retried(f"write {url}", lambda: fs.pipe_file(path, data, mode="create"))
+        else:
+            fs.makedirs(parent(path), exist_ok=True)
+            fs.pipe_file(path, data, mode="create")
+    except Exception as error:
+        if not isinstance(error, FileExistsError) and http_status(error) not in _EXISTS:
+            raise
+        return False
+    return True
+
+
+def _create_local(path: Path, data: bytes) -> None:
+    """Whole at once: a link is made to a finished file. Raises FileExistsError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(_temporary(path.name))
+    temporary.write_bytes(data)
+    try:
+        path.hardlink_to(temporary)
+    except OSError as error:
+        if error.errno not in _LINK_REFUSED:
+            raise
+        with path.open("xb") as handle:
+            handle.write(data)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _write_once(url: str, data: bytes) -> Written:
