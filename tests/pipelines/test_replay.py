@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import shutil
@@ -180,7 +181,10 @@ def tar(path: Path, entries: Parts) -> None:
             archive.addfile(info, io.BytesIO(data))
 
 
-def test_entries_between_clips_keep_their_places(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
+def test_entries_between_clips_keep_their_places(
+    name: str, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     (tmp_path / "in").mkdir()
     entries = (
         ("README", b"first"),
@@ -193,11 +197,15 @@ def test_entries_between_clips_keep_their_places(recipe: Path, tmp_path: Path, m
         ("END", b""),
     )
     tar(tmp_path / "in" / "a.tar", entries)
+    if name.endswith(".gz"):
+        plain_shard = tmp_path / "in" / "a.tar"
+        (tmp_path / "in" / name).write_bytes(gzip.compress(plain_shard.read_bytes()))
+        plain_shard.unlink()
     output = refined(tmp_path / "in", tmp_path / "out", recipe)
     mend(monkeypatch)
     assert run("replay", "--output", output) == 0
     fresh = refined(tmp_path / "in", tmp_path / "fresh", recipe)
-    assert list(members(output / "a.tar")) == list(members(fresh / "a.tar"))
+    assert list(members(output / name)) == list(members(fresh / name))
     assert without_replays(output) == plain(fresh)
 
 

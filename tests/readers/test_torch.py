@@ -1,5 +1,6 @@
 """The IterableDataset over refined shards."""
 
+import gzip
 import uuid
 
 import numpy as np
@@ -11,7 +12,11 @@ from torch.utils.data import DataLoader
 from avagent import storage
 from avagent.core.errors import ParameterError
 from avagent.media.container import decode_audio
+from avagent.media.decoder_process import DirectDecoder, process_decoder
+from avagent.media.limits import DecodeLimits, MediaLimits
+from avagent.readers import examples
 from avagent.readers.torch import RefinedClips
+from avagent.shards.formats import DEFAULT_OPTIONS, ShardOptions
 
 
 def test_clips_come_with_sound_picture_and_record(refined, video):
@@ -55,3 +60,30 @@ def test_unusable_arguments_are_refused(refined):
         RefinedClips(str(refined), outcomes=["better"])
     with pytest.raises(ParameterError, match="avagent convert --to webdataset"):
         RefinedClips(str(refined / "tfrecord"))
+
+
+def test_sound_is_decoded_in_a_process_that_can_be_killed_unless_it_is_trusted(refined, monkeypatch):
+    asked = []
+
+    class Counting(DirectDecoder):
+        def run(self, function, /, *args, **kwargs):
+            asked.append(function.__name__)
+            return super().run(function, *args, **kwargs)
+
+    monkeypatch.setattr(examples, "process_decoder", lambda limits: asked.append(limits) or Counting())
+    (film,) = RefinedClips(str(refined), outcomes=["unchanged"])
+    assert film["rate"] > 0
+    assert [entry for entry in asked if isinstance(entry, str)].count("decode_audio") == 1
+    assert DEFAULT_OPTIONS.decoding in asked
+    assert process_decoder(DecodeLimits(decode_seconds=None)).__class__ is DirectDecoder
+
+
+def test_media_over_the_limits_are_left_out(refined):
+    options = ShardOptions(media=MediaLimits(media_seconds=2.0))
+    assert {clip["key"] for clip in RefinedClips(str(refined), options=options)} == {"wav", "flac", "mp3"}
+
+
+def test_a_gzip_tar_is_read_as_it_is(refined, tmp_path):
+    packed = tmp_path / "a.tar.gz"
+    packed.write_bytes(gzip.compress((refined / "a-000000.tar").read_bytes()))
+    assert [clip["key"] for clip in RefinedClips(str(packed))] == ["wav", "flac", "mp3"]

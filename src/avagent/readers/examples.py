@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from avagent.core.clip import RECORD_SUFFIX, Clip
 from avagent.core.errors import MediaError, ParameterError, ShardError
+from avagent.core.media import Waveform
 from avagent.core.state import Outcome
-from avagent.media.container import probe
+from avagent.media.container import decode_audio, probe
+from avagent.media.decoder_process import process_decoder
 from avagent.shards.formats import DEFAULT_OPTIONS, ShardOptions, format_of
 from avagent.shards.samples import BadSample, Loose
 from avagent.shards.tfrecord.examples import Feature, bytes_values
@@ -57,7 +59,7 @@ def iter_clips(
         if isinstance(item, BadSample | Loose):
             continue
         try:
-            found = encoded(item.clip())
+            found = encoded(item.clip(), options)
         except (ShardError, MediaError):
             continue
         if not wanted or outcome_of(found.record) in wanted:
@@ -71,10 +73,10 @@ def check_outcomes(outcomes: Collection[str]) -> frozenset[str]:
     return frozenset(outcomes)
 
 
-def encoded(clip: Clip) -> EncodedClip:
+def encoded(clip: Clip, options: ShardOptions = DEFAULT_OPTIONS) -> EncodedClip:
     """What is in a clip. Raises ShardError, MediaError: it holds no media that can be opened."""
     sound, video = clip.sound(), clip.video()
-    streams = probe(sound.data)
+    streams = process_decoder(options.decoding).run(probe, sound.data, limits=options.media)
     return EncodedClip(
         key=clip.key,
         video=video.data if video is not None else b"",
@@ -84,6 +86,15 @@ def encoded(clip: Clip) -> EncodedClip:
         rate=streams.rate or 0,
         record=_record(clip),
     )
+
+
+def decoded(sound: bytes, options: ShardOptions = DEFAULT_OPTIONS) -> Waveform | None:
+    """The sound of a container, decoded as a run decodes it: in a process that can be killed, within limits.
+
+    Raises:
+        MediaError: it cannot be decoded, or not within the limits.
+    """
+    return process_decoder(options.decoding).run(decode_audio, sound, limits=options.media)
 
 
 def outcome_of(record: str) -> str | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import wave
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingMo
 import tensorflow_io as tfio  # pyright: ignore[reportMissingImports]
 
 from avagent.core.errors import MediaError, MissingModelError
-from avagent.media.container import decode_audio
-from avagent.readers.examples import EncodedClip, check_outcomes, iter_clips
+from avagent.readers.examples import EncodedClip, check_outcomes, decoded, iter_clips
+from avagent.shards.formats import DEFAULT_OPTIONS, ShardOptions
 from avagent.shards.listing import list_shards
 
 _OTHER = 0
@@ -36,13 +37,16 @@ _SIGNATURE = {
 }
 
 
-def read_clips(shards: str, *, outcomes: Collection[str] = (), parallel: int = 4) -> tf.data.Dataset:
+def read_clips(
+    shards: str, *, outcomes: Collection[str] = (), parallel: int = 4, options: ShardOptions = DEFAULT_OPTIONS
+) -> tf.data.Dataset:
     """Clips with decoded sound.
 
     Args:
         shards: folder, glob, brace pattern or list of shards.
         outcomes: only clips with such an outcome (`improved`, `unchanged`, `not_evaluable`); none: all.
         parallel: shards that are read at the same time; their clips alternate. 1: in order.
+        options: limits of media and decoding; what tensorflow-io decodes natively is bound by neither.
 
     Returns:
         `key` (string), `audio` (float32 [samples, channels], or [0, 0] without sound), `rate` (int64, Hz), `video` (the
@@ -55,13 +59,14 @@ def read_clips(shards: str, *, outcomes: Collection[str] = (), parallel: int = 4
     """
     check_native_operations()
     wanted = sorted(check_outcomes(outcomes))
+    generate = partial(_generate, options=options)
 
     def clips_of(shard: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.Dataset.from_generator(_generate, output_signature=_SIGNATURE, args=(shard, wanted))
+        return tf.data.Dataset.from_generator(generate, output_signature=_SIGNATURE, args=(shard, wanted))
 
     urls = tf.data.Dataset.from_tensor_slices(list_shards(shards))
     clips = urls.interleave(clips_of, cycle_length=parallel, num_parallel_calls=parallel, deterministic=True)
-    return clips.map(_decode, num_parallel_calls=tf.data.AUTOTUNE)
+    return clips.map(partial(_decode, options=options), num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def check_native_operations() -> None:
@@ -89,8 +94,8 @@ def _remedy(what: str) -> str:
     )
 
 
-def _generate(shard: bytes, outcomes: np.ndarray) -> Iterator[dict[str, Any]]:
-    for found in iter_clips(shard.decode(), [outcome.decode() for outcome in outcomes]):
+def _generate(shard: bytes, outcomes: np.ndarray, options: ShardOptions) -> Iterator[dict[str, Any]]:
+    for found in iter_clips(shard.decode(), [outcome.decode() for outcome in outcomes], options):
         yield {
             "key": found.key.encode(),
             "video": found.video,
@@ -102,7 +107,7 @@ def _generate(shard: bytes, outcomes: np.ndarray) -> Iterator[dict[str, Any]]:
 
 
 def _decoder(found: EncodedClip) -> int:
-    """Index into `_DECODERS`."""
+    """What decodes it: see `_NATIVE`."""
     bits = _flac_bits(found.sound) if found.suffix == "flac" else 0
     return _NATIVE.get((found.suffix, found.codec, bits), _OTHER)
 
@@ -112,20 +117,21 @@ def _flac_bits(sound: bytes) -> int:
     return ((sound[20] & 1) << 4 | sound[21] >> 4) + 1 if len(sound) > 21 and sound.startswith(b"fLaC") else 0
 
 
-def _decode(clip: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    audio = tf.switch_case(clip["decoder"], [lambda d=decode: d(clip["sound"]) for decode in _DECODERS])
+def _decode(clip: dict[str, tf.Tensor], options: ShardOptions) -> dict[str, tf.Tensor]:
+    decoders = (partial(_decode_other, options=options), *_NATIVE_DECODERS)
+    audio = tf.switch_case(clip["decoder"], [lambda d=decode: d(clip["sound"]) for decode in decoders])
     audio.set_shape((None, None))
     return {name: clip[name] for name in ("key", "rate", "video", "record")} | {"audio": audio}
 
 
-def _decode_other(sound: tf.Tensor) -> tf.Tensor:
-    return tf.numpy_function(_with_pyav, [sound], tf.float32)
+def _decode_other(sound: tf.Tensor, options: ShardOptions) -> tf.Tensor:
+    return tf.numpy_function(partial(_with_pyav, options=options), [sound], tf.float32)
 
 
-def _with_pyav(sound: bytes) -> np.ndarray:
+def _with_pyav(sound: bytes, options: ShardOptions) -> np.ndarray:
     """Float32 [samples, channels]; [0, 0]: no sound, or none that can be decoded."""
     try:
-        waveform = decode_audio(sound) if sound else None
+        waveform = decoded(sound, options) if sound else None
     except MediaError:
         waveform = None
     return np.zeros((0, 0), np.float32) if waveform is None else np.ascontiguousarray(waveform.samples.T)
@@ -145,10 +151,9 @@ _NATIVE = {
     ("mp3", "mp3", 0): 5,
     ("mp3", "mp3float", 0): 5,
 }
-"""(suffix, codec, bits of FLAC) of what tensorflow-io decodes, as an index into `_DECODERS`."""
+"""(suffix, codec, bits of FLAC) of what tensorflow-io decodes: 1 + an index into `_NATIVE_DECODERS`; 0: PyAV does."""
 
-_DECODERS: tuple[Callable[[tf.Tensor], tf.Tensor], ...] = (
-    _decode_other,
+_NATIVE_DECODERS: tuple[Callable[[tf.Tensor], tf.Tensor], ...] = (
     _scaled(tfio.audio.decode_wav, tf.int16),
     _scaled(tfio.audio.decode_flac, tf.int16),
     _scaled(tfio.audio.decode_flac, tf.int32),

@@ -22,9 +22,8 @@ from torch.utils.data import IterableDataset
 from avagent import storage
 from avagent.core.clip import Clip, Member
 from avagent.core.errors import MediaError, ParameterError, ShardError
-from avagent.media.container import decode_audio
-from avagent.readers.examples import EncodedClip, check_outcomes, encoded, outcome_of
-from avagent.shards.formats import WEBDATASET, format_of
+from avagent.readers.examples import EncodedClip, check_outcomes, decoded, encoded, outcome_of
+from avagent.shards.formats import DEFAULT_OPTIONS, WEBDATASET, ShardOptions, format_of
 from avagent.shards.listing import list_shards
 
 Example = dict[str, Any]
@@ -42,6 +41,8 @@ class RefinedClips(IterableDataset[Example]):
         outcomes: only clips with such an outcome; none: all.
         shuffle: clips in the shuffle buffer, and shards in random order; 0: in order.
         seed: of the shuffle.
+        options: limits of media and decoding. As in a run, every worker decodes in a process of its own that can be
+            killed; `ShardOptions(decoding=DecodeLimits(decode_seconds=None))` saves that for media that you trust.
 
     Raises:
         ParameterError: an unknown outcome, or no `.tar` shard.
@@ -56,6 +57,7 @@ class RefinedClips(IterableDataset[Example]):
         outcomes: Collection[str] = (),
         shuffle: int = 0,
         seed: int = 0,
+        options: ShardOptions = DEFAULT_OPTIONS,
     ) -> None:
         super().__init__()
         self._urls = list_shards(shards)
@@ -65,13 +67,14 @@ class RefinedClips(IterableDataset[Example]):
         self._outcomes = check_outcomes(outcomes)
         self._shuffle = shuffle
         self._seed = seed
+        self._options = options
 
     def __iter__(self) -> Iterator[Example]:
         """The examples of this worker's shards."""
         for sample in self._samples():
             clip = _clip(sample)
             try:
-                found = encoded(clip)
+                found = encoded(clip, self._options)
                 if self._outcomes and outcome_of(found.record) not in self._outcomes:
                     continue
                 yield self._example(clip.key, found)
@@ -98,7 +101,7 @@ class RefinedClips(IterableDataset[Example]):
         )
 
     def _example(self, key: str, found: EncodedClip) -> Example:
-        waveform = decode_audio(found.sound)
+        waveform = decoded(found.sound, self._options)
         audio, rate = np.zeros((0, 0), np.float32), 0
         if waveform is not None:
             audio, rate = waveform.samples, waveform.rate
