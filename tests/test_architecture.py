@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import re
 import subprocess
 import sys
@@ -35,9 +36,14 @@ def run_python(code: str) -> str:
 
 @pytest.fixture
 def at_root(monkeypatch):
-    """import-linter reads the working folder, and puts it on the module path."""
+    """import-linter reads the working folder, puts it on the module path, and turns loggers off."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    # It configures logging, which disables the loggers of modules that were imported before.
+    for logger in logging.root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            logger.disabled = False
 
 
 @pytest.mark.usefixtures("at_root")
