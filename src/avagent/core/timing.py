@@ -1,7 +1,7 @@
 """What one cue says of when the sound comes and how fast it runs: evidence over lag and tempo.
 
-Cues (lips against a voice, touches and movement against onsets) are combined by adding their log-likelihood ratios: each
-is taken against "this sound has nothing to do with this picture", so that a cue that knows nothing adds 0 everywhere.
+Cues (lips against a voice, touches and movement against onsets) are combined by adding their log-likelihood ratios.
+Each is taken against "this sound has nothing to do with this picture": a cue that knows nothing adds 0 everywhere.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class TimeCue:
         name: of the cue (`lips`, `touches`, `motion`).
         reason: why it is silent (`no_face`, `uncorrelated`, ...); None: it spoke.
         log_ratio: float32 [tempos, lags] over :func:`tempo_grid` and :func:`lag_grid`: natural logarithm of how much
-            likelier the observation is at this lag and tempo than if sound and picture were unrelated. float32 [1, lags]
-            where the cue speaks of tempo 1 alone. None: silent.
-        surrogates: of those mismatched sounds that were tried, the share that fits no worse than this one, in [0, 1]; 1
-            where it is silent.
+            likelier the observation is at this lag and tempo than if sound and picture were unrelated. float32
+            [1, lags] where the cue speaks of tempo 1 alone. None: silent.
+        surrogates: of those mismatched sounds that were tried, the share that fits no worse than this one, in [0, 1];
+            1 where it is silent.
 
     Raises:
         ParameterError: another dtype or shape, values that are not finite, a reason beside evidence or neither.

@@ -219,6 +219,7 @@ def decode_images(
 
 
 def read_track(container: InputContainer, origin: float | None, limits: MediaLimits) -> _Track | None:
+    """All packets of the moving picture; None: there is none. Raises MediaError."""
     stream = video_stream(container)
     if stream is None:
         return None
@@ -265,6 +266,7 @@ def _decode_alone(track: _Track, keys: list[AnyPacket], limits: MediaLimits) -> 
 
 
 def decode_all(track: _Track, limits: MediaLimits) -> Iterator[tuple[VideoFrame, float]]:
+    """Every picture and its time in s. Raises MediaError."""
     context = track.stream.codec_context
     # Pictures decode 1.5 times as fast on two threads, for a tenth more work in all; more would crowd other workers.
     context.thread_type, context.thread_count = ThreadType.FRAME, 2

@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from avagent.core.errors import ParameterError
 from avagent.core.media import ByteArray, Frames
+from avagent.core.region import Region
 from avagent.media.demux import open_media
 from avagent.media.limits import DEFAULT_LIMITS, MediaLimits
 from avagent.media.picture import decode_all, read_track
 from avagent.media.pyav import pixels_of
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Region:
-    """A part of the upright picture, in shares of its width and height, and how it is to be handed out.
-
-    Attributes:
-        left, top, right, bottom: in [0, 1].
-        max_side: it is scaled down to at most so many pixels a side.
-        most: pictures at most; of a longer clip the first ones.
-        fastest: pictures per second at most; of more only every second, third, ... is handed out.
-
-    Raises:
-        ParameterError: an empty part, or one outside of the picture; bounds that are not positive.
-    """
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-    max_side: int = 288
-    most: int = 320
-    fastest: float = 31.0
-
-    def __post_init__(self) -> None:
-        if not (0.0 <= self.left < self.right <= 1.0 and 0.0 <= self.top < self.bottom <= 1.0):
-            raise ParameterError(f"a region is a part of the picture in shares of its sides, got {self}")
-        if self.max_side < 16 or self.most < 1 or not self.fastest > 0.0:
-            raise ParameterError(f"max_side >= 16, most >= 1 and fastest > 0 are needed, got {self}")
 
 
 def decode_region(
@@ -61,7 +30,7 @@ def decode_region(
         step = max(1, int(np.ceil(float(track.stream.average_rate or 25) / region.fastest)))
         kept: list[tuple[ByteArray, float]] = []
         for index, (frame, time) in enumerate(decode_all(track, limits)):
-            if index % step == 0:
+            if index % step == 0 and time >= region.start:
                 kept.append((cut(frame), time))
             if len(kept) == region.most:
                 break

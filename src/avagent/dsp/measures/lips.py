@@ -1,22 +1,23 @@
 """Lips against a voice: when the mouth opens, and when the voice swells.
 
-A mouth that talks opens for vowels, and the sound swells as it opens. Three pairs of curves are compared, all band-passed
-to the rates of syllables: how far the jaw is down against the level of the voice, how fast the lips close against how
-fast the level falls, and how fast they open against how fast it rises. Lips that close end the sound at once, while they
-often open for breath before it begins, so that closing tells most. Level is that of the second and third formants' range,
-which follows the opening of the mouth best (Grant & Seitz 2000, J. Acoust. Soc. Am. 108(3), 1197-1208). Chance is measured on the clip itself: the same lips against the same voice
-with its pieces in another order.
+A mouth that talks opens for vowels, and the sound swells as it opens. Three pairs of curves are compared, all
+band-passed to the rates of syllables: how far the jaw is down against the level of the voice, how fast the lips close
+against how fast the level falls, and how fast they open against how fast it rises. Closing tells most: lips that close
+end the sound at once, while they often open for breath before it begins. The level is that of the second and third
+formants' range, which follows the mouth's opening best (Grant & Seitz 2000, J. Acoust. Soc. Am. 108(3), 1197-1208).
+Chance is measured on the clip itself: the same lips against the same voice with its pieces in another order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 from scipy.fft import irfft, next_fast_len, rfft
-from scipy.ndimage import binary_opening, gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, sosfiltfilt
 from scipy.special import logsumexp
 
@@ -93,7 +94,7 @@ def lip_cue(mouth: Mouth, waveform: Waveform) -> TimeCue:
     chance = np.stack([_match(lips, _voice_curves(part, None), 1.0).height for part in _shuffled(level)])
     spread = max(1e-3, float(np.sqrt(np.mean(np.square(chance)))))
     found = [_match(lips, _voice_curves(level, heard, t), float(t)) for t in tempo_grid()]
-    peak = float(found[len(found) // 2].height.max())
+    peak = np.max(found[len(found) // 2].height)
     return TimeCue(
         name=NAME,
         log_ratio=np.stack([_log_ratio(f, spread) for f in found]).astype(np.float32),
@@ -125,8 +126,17 @@ def voice_level(waveform: Waveform) -> tuple[Array, Mask]:
     stop = np.clip(centres + 0.5 * _LEVEL_S * rate, 0, samples.size).astype(np.int64)
     mean = np.maximum(power[stop] - power[start], 0.0) / np.maximum(stop - start, 1)
     heard = present[stop] > present[start]
-    silent = binary_opening(~heard, np.ones(int(_ZEROS_S * RATE)))
+    silent = _long(~heard, int(_ZEROS_S * RATE))
     return _bridged(mean**0.25, ~silent), ~silent
+
+
+def _long(flags: Mask, least: int) -> Mask:
+    """Without runs shorter than `least`."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
+    kept = np.zeros_like(flags)
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        kept[start:stop] = stop - start >= least
+    return kept
 
 
 def _bridged(values: Array, known: Mask) -> Array:
@@ -187,7 +197,8 @@ def _rise(curve: Array) -> Array:
 
 
 def _syllables(curves: Array) -> Array:
-    return sosfiltfilt(butter(2, SYLLABLES_HZ, "bandpass", fs=RATE, output="sos"), curves, axis=1)
+    band = butter(2, SYLLABLES_HZ, "bandpass", fs=RATE, output="sos")
+    return np.asarray(sosfiltfilt(band, curves, axis=1), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -243,7 +254,7 @@ def _log_ratio(found: _Height, spread: float) -> Array:
     lead = LEAD_MS / LAG_STEP_MS
     moved = np.interp(np.arange(padded.size) + lead, np.arange(padded.size), padded)
     shifted = np.stack([moved[9 + o : 9 + o + ratio.size] for o in offsets])
-    return logsumexp(shifted, axis=0, b=(weights / weights.sum())[:, None])
+    return np.asarray(logsumexp(shifted, axis=0, b=(weights / weights.sum())[:, None]), dtype=np.float64)
 
 
 def _shuffled(level: Array) -> Iterator[Array]:
@@ -256,5 +267,5 @@ def _shuffled(level: Array) -> Iterator[Array]:
             near = max(cuts[-1] + 1, at - least // 2)
             at = near + int(np.argmin(level[near : at + least // 2]))
             cuts.append(at)
-        pieces = np.split(level, cuts[1:])
-        yield np.concatenate([pieces[i] for i in random.permutation(len(pieces))])
+        pieces = [level[start:stop] for start, stop in pairwise([*cuts, level.size])]
+        yield np.concatenate([pieces[i] for i in random.permutation(len(pieces)).tolist()])

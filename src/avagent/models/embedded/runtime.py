@@ -10,9 +10,11 @@ import numpy as np
 from avagent.core.errors import FailureReason, ModelError
 from avagent.core.media import FloatArray
 from avagent.core.ports import ClipView
+from avagent.dsp.measures.lips import Mouth
 from avagent.models.cache import BoundedCache, picture_key
 from avagent.models.embedded.faces import FaceDetector
 from avagent.models.embedded.imagenet import ImageNetTagger, pick
+from avagent.models.embedded.lips import LipReader
 from avagent.models.embedded.yamnet import Yamnet, pool
 
 CACHED_CLIPS = 512
@@ -30,6 +32,8 @@ class Tagger:
         self._heard: BoundedCache[FloatArray | None] = BoundedCache(cached_clips)
         self._seen: BoundedCache[FloatArray | None] = BoundedCache(cached_clips)
         self._faces: BoundedCache[float] = BoundedCache(cached_clips)
+        self._lip_reader: LipReader | None = None
+        self._mouths: BoundedCache[Mouth | str] = BoundedCache(cached_clips)
 
     def yamnet(self) -> Yamnet:
         """The audio network. Raises MissingModelError."""
@@ -75,6 +79,21 @@ class Tagger:
             ClipError: the picture cannot be decoded or used.
         """
         return self._faces.get((picture_key(view), frames), lambda: self._meet(view, frames))
+
+    def lip_reader(self) -> LipReader:
+        """The networks that find a face and its mouth. Raises MissingModelError."""
+        with self._lock:
+            if self._lip_reader is None:
+                self._lip_reader = LipReader()
+            return self._lip_reader
+
+    def mouth(self, view: ClipView) -> Mouth | str:
+        """The mouth of the clip's one face over time, or why there is none.
+
+        Raises:
+            ClipError: the picture cannot be decoded.
+        """
+        return self._mouths.get(picture_key(view), lambda: self.lip_reader().mouth(view))
 
     def _hear(self, view: ClipView) -> FloatArray | None:
         waveform = view.audio()
