@@ -1,9 +1,10 @@
 """Lips against a voice: when the mouth opens, and when the voice swells.
 
-A mouth that talks opens for vowels, and the sound swells as it opens. Three pairs of curves are compared, all
+A mouth that talks opens for vowels, and the sound swells as it opens. Four pairs of curves are compared, all
 band-passed to the rates of syllables: how far the jaw is down against the level of the voice, how fast the lips close
-against how fast the level falls, and how fast they open against how fast it rises. Closing tells most: lips that close
-end the sound at once, while they often open for breath before it begins. The level is that of the second and third
+against how fast the level falls, how fast they open against how fast it rises, and how fast they move at all against
+how fast it changes. Closing tells most: lips that close end the sound at once, while they often open for breath before
+it begins. The level is that of the second and third
 formants' range, which follows the mouth's opening best (Grant & Seitz 2000, J. Acoust. Soc. Am. 108(3), 1197-1208).
 Chance is measured on the clip itself: the same lips against the same voice with its pieces in another order.
 """
@@ -46,6 +47,7 @@ SHUFFLES = 100
 _DIGITAL_SILENCE = 1e-5
 _LEAST_POWER = 1e-3
 _SMOOTH_S = 0.02
+_PAIRS = 4
 _LEAST_OVERLAP_S = 3.0
 _LEVEL_S, _ZEROS_S = 0.03, 0.06
 _PIECE_S = (0.25, 0.8)
@@ -94,7 +96,7 @@ def lip_cue(mouth: Mouth, waveform: Waveform) -> TimeCue:
     chance = np.stack([_match(lips, _voice_curves(part, None), 1.0).height for part in _shuffled(level)])
     spread = max(1e-3, float(np.sqrt(np.mean(np.square(chance)))))
     found = [_match(lips, _voice_curves(level, heard, t), float(t)) for t in tempo_grid()]
-    peak = np.max(found[len(found) // 2].height)
+    peak: np.float64 = found[len(found) // 2].height.max()
     return TimeCue(
         name=NAME,
         log_ratio=np.stack([_log_ratio(f, spread) for f in found]).astype(np.float32),
@@ -160,7 +162,7 @@ def _stretches(mouth: Mouth) -> Iterator[tuple[float, float]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Curves:
-    """float64 [3, n] at RATE from 0 s on, each of mean 0, and where they count, float64 [n], 0 or 1."""
+    """float64 [4, n] at RATE from 0 s on, each of mean 0, and where they count, float64 [n], 0 or 1."""
 
     values: Array
     mask: Array
@@ -168,7 +170,7 @@ class _Curves:
 
 def _lip_curves(mouth: Mouth, stretches: Sequence[tuple[float, float]]) -> _Curves:
     size = int(stretches[-1][1] * RATE) + 1
-    values, mask = np.zeros((3, size)), np.zeros(size)
+    values, mask = np.zeros((_PAIRS, size)), np.zeros(size)
     known = np.isfinite(mouth.inner)
     for start, stop in stretches:
         at = np.arange(max(0, int(np.ceil(start * RATE))), min(size, int(stop * RATE) + 1))
@@ -176,7 +178,7 @@ def _lip_curves(mouth: Mouth, stretches: Sequence[tuple[float, float]]) -> _Curv
             np.interp(at / RATE, mouth.times[known], part[known].astype(np.float64))
             for part in (mouth.inner, mouth.outer, mouth.jaw)
         )
-        values[:, at] = _syllables(np.stack([jaw, _rise(-inner), _rise(outer)]))
+        values[:, at] = _syllables(np.stack([jaw, _rise(-inner), _rise(outer), _rise(outer) + _rise(-outer)]))
         mask[at] = 1.0
     return _Curves(values, mask)
 
@@ -187,8 +189,8 @@ def _voice_curves(level: Array, heard: Mask | None, tempo: float = 1.0) -> _Curv
     if tempo != 1.0:
         at = np.arange(int(level.size * tempo)) / tempo
         level, mask = np.interp(at, np.arange(level.size), level), np.interp(at, np.arange(mask.size), mask)
-    curves = np.stack([level, _rise(-level), _rise(level)])
-    return _Curves(_syllables(curves), (mask > 0.5).astype(np.float64))
+    fall, rise = _rise(-level), _rise(level)
+    return _Curves(_syllables(np.stack([level, fall, rise, fall + rise])), (mask > 0.5).astype(np.float64))
 
 
 def _rise(curve: Array) -> Array:
@@ -221,9 +223,9 @@ def _match(lips: _Curves, voice: _Curves, tempo: float) -> _Height:
     seen, sound = lips.values * lips.mask, voice.values * voice.mask
     first = np.conj(rfft(np.concatenate([lips.mask[None], seen, seen * seen]), size))
     second = rfft(np.concatenate([voice.mask[None], sound, sound * sound]), size)
-    count, sums = first[0] * second[0], slice(1, 4)
-    spectra = [count[None], first[sums] * second[0], first[0] * second[sums], first[4:] * second[0]]
-    every = irfft(np.concatenate([*spectra, first[0] * second[4:], first[sums] * second[sums]]), size)
+    count, sums, squares = first[0] * second[0], slice(1, 1 + _PAIRS), slice(1 + _PAIRS, None)
+    spectra = [count[None], first[sums] * second[0], first[0] * second[sums], first[squares] * second[0]]
+    every = irfft(np.concatenate([*spectra, first[0] * second[squares], first[sums] * second[sums]]), size)
     every = np.concatenate([every[:, -reach:], every[:, : reach + 1]], axis=1)
     count = np.maximum(every[0], 1.0)
     of_lips, of_voice, lips_power, voice_power, product = np.split(every[1:], 5)

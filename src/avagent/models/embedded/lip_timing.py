@@ -21,8 +21,9 @@ LEAST_SPEECH = 0.2
 EARLY_MS, LATE_MS = -45.0, 125.0
 """Lags that are not noticed: the detectability thresholds of ITU-R BT.1359-1. Sound may be late by more than early."""
 IN_TIME, OUT_OF_TIME, UNRELATED = 0.7, 0.2, 0.1
-"""Before anything is known of a clip with a face that talks: in time, at another lag (any within 2 s alike), another
-voice. Most clips are in time."""
+"""Before anything is known of a clip with a face that talks: in time, moved by any lag within 2 s, or another voice."""
+IN_TIME_MS = 20.0
+"""Standard deviation of the lag of clips that are in time."""
 SURE = 0.95
 
 
@@ -54,19 +55,22 @@ def lip_timing(view: ClipView, waveform: Waveform, facts: Facts) -> Timing | Non
 
 
 def judged(cue: TimeCue) -> Timing:
-    """Bayes' rule over being in time, being at another lag, and being another voice."""
+    """Bayes' rule over being in time, having been moved, and being another voice."""
     lags, ratio = lag_grid(), np.exp(cue.at_tempo_one.astype(np.float64))
+    near = np.exp(-0.5 * (lags / IN_TIME_MS) ** 2)
+    left = IN_TIME * float(ratio @ near / near.sum())
+    moved = OUT_OF_TIME * ratio / lags.size
     unnoticed = (lags >= EARLY_MS) & (lags <= LATE_MS)
-    inside, outside = IN_TIME * float(ratio[unnoticed].mean()), OUT_OF_TIME * float(ratio[~unnoticed].mean())
+    outside = float(moved[~unnoticed].sum())
+    inside = left + float(moved[unnoticed].sum())
     total = inside + outside + UNRELATED
-    if outside / total >= SURE:
-        lag = float(lags[np.argmax(np.where(unnoticed, 0.0, ratio))])
-        return Timing(None, in_time=inside / total, lag_ms=lag, lag_confidence=outside / total)
-    if inside / total >= SURE:
-        lag = float(lags[np.argmax(np.where(unnoticed, ratio, 0.0))])
-        return Timing(None, in_time=inside / total, lag_ms=lag, lag_confidence=0.0)
-    # A face that talks moves with its voice, if with any: what its motion says of another one is chance.
-    return Timing(None, "uncorrelated", lag_ms=0.0)
+    if (1.0 - SURE) * total < UNRELATED:
+        # A face that talks moves with its voice, if with any: what its motion says of another one is chance.
+        return Timing(None, "uncorrelated", lag_ms=0.0)
+    lag = float(lags[np.argmax(np.where(unnoticed, 0.0, ratio))])
+    if outside < SURE * total:
+        return Timing(None, in_time=inside / (inside + outside), lag_ms=0.0)
+    return Timing(None, in_time=inside / (inside + outside), lag_ms=lag, lag_confidence=outside / total)
 
 
 @cache
