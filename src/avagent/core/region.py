@@ -15,7 +15,7 @@ class Region:
 
     Attributes:
         left, top, right, bottom: in [0, 1].
-        start: pictures before it are left out, in s.
+        start: pictures before it are left out, in s; None: none.
         max_side: it is scaled down to at most so many pixels a side.
         most: pictures at most; of a longer clip the first ones from `start` on.
         fastest: pictures per second at most; of more only every second, third, ... is handed out.
@@ -28,7 +28,7 @@ class Region:
     top: float
     right: float
     bottom: float
-    start: float = 0.0
+    start: float | None = None
     max_side: int = 256
     most: int = 256
     fastest: float = 31.0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from itertools import pairwise
+
 import numpy as np
+from av.filter import Graph
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
 
 from avagent.core.media import ByteArray, Frames
 from avagent.core.region import Region
-from avagent.media.demux import open_media
+from avagent.media.demux import corrupt, open_media
 from avagent.media.limits import DEFAULT_LIMITS, MediaLimits
 from avagent.media.picture import decode_all, read_track
 from avagent.media.pyav import pixels_of
@@ -30,7 +33,7 @@ def decode_region(
         step = max(1, int(np.ceil(float(track.stream.average_rate or 25) / region.fastest)))
         kept: list[tuple[ByteArray, float]] = []
         for index, (frame, time) in enumerate(decode_all(track, limits)):
-            if index % step == 0 and time >= region.start:
+            if index % step == 0 and (region.start is None or time >= region.start):
                 kept.append((cut(frame), time))
             if len(kept) == region.most:
                 break
@@ -40,28 +43,60 @@ def decode_region(
 
 
 class _Cut:
-    """Makes upright RGB pictures of the region, all of the first one's size."""
+    """Makes upright RGB pictures of the region, all of the first one's size.
+
+    FFmpeg's filters cut before they scale and convert: a third of the time of doing that with whole pictures.
+    """
 
     def __init__(self, region: Region) -> None:
         self._region = region
-        self._scaler = VideoReformatter()
+        self._graph: Graph | None = None
+        self._form: tuple[int, int, str] | None = None
         self._size: tuple[int, int] | None = None
         self._turns = 0
 
     def __call__(self, frame: VideoFrame) -> ByteArray:
-        part = self._region
+        form = frame.width, frame.height, frame.format.name
+        if self._graph is None or form != self._form:
+            self._graph, self._form = self._build(frame), form
+        self._graph.push(frame)
+        cut = self._graph.pull()
+        if not isinstance(cut, VideoFrame):
+            raise corrupt("a picture of the video stream cannot be scaled")
+        return np.ascontiguousarray(np.rot90(pixels_of(cut), self._turns))
+
+    def _build(self, frame: VideoFrame) -> Graph:
         if self._size is None:
             self._turns = round(frame.rotation / 90) % 4
-            wide, high = (frame.height, frame.width) if self._turns % 2 else (frame.width, frame.height)
-            side = max((part.right - part.left) * wide, (part.bottom - part.top) * high)
-            scale = min(1.0, part.max_side / side)
-            self._size = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
-        width, height = self._size
-        scaled = self._scaler.reformat(
-            frame, width=width, height=height, format="rgb24", interpolation=Interpolation.BILINEAR
-        )
-        upright = np.rot90(pixels_of(scaled), self._turns)
-        high, wide = upright.shape[:2]
-        left, top = int(part.left * wide), int(part.top * high)
-        right, bottom = max(left + 1, int(np.ceil(part.right * wide))), max(top + 1, int(np.ceil(part.bottom * high)))
-        return np.ascontiguousarray(upright[top:bottom, left:right])
+        left, top, right, bottom = self._stored()
+        x, y = int(left * frame.width), int(top * frame.height)
+        width = max(1, min(frame.width - x, round((right - left) * frame.width)))
+        height = max(1, min(frame.height - y, round((bottom - top) * frame.height)))
+        if self._size is None:
+            scale = min(1.0, self._region.max_side / max(width, height))
+            self._size = max(1, round(width * scale)), max(1, round(height * scale))
+        graph = Graph()
+        steps = [
+            graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or _CLOCK
+            ),
+            graph.add("crop", f"{width}:{height}:{x}:{y}"),
+            graph.add("scale", f"{self._size[0]}:{self._size[1]}:flags=bilinear"),
+            graph.add("format", "rgb24"),
+            graph.add("buffersink"),
+        ]
+        for first, second in pairwise(steps):
+            first.link_to(second)
+        graph.configure()
+        return graph
+
+    def _stored(self) -> tuple[float, float, float, float]:
+        """The region's left, top, right and bottom in the pictures as they are stored, before they are turned."""
+        left, top, right, bottom = self._region.left, self._region.top, self._region.right, self._region.bottom
+        for _ in range(self._turns):
+            # One turn to the left brings the point (x, y) of the stored picture to (y, 1 - x) of the upright one.
+            left, top, right, bottom = 1.0 - bottom, left, 1.0 - top, right
+        return left, top, right, bottom
+
+
+_CLOCK = Fraction(1, 1000)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -28,6 +29,7 @@ from avagent.core.timing import LAG_STEP_MS, MOST_LAG_MS, TimeCue, lag_grid, tem
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Spectrum = npt.NDArray[np.complex128]
 
 NAME = "lips"
 RATE = 1000.0 / LAG_STEP_MS
@@ -93,14 +95,15 @@ def lip_cue(mouth: Mouth, waveform: Waveform) -> TimeCue:
     level, heard = voice_level(waveform)
     if level.size < _LEAST_OVERLAP_S * RATE or min(float(np.ptp(level)), float(np.ptp(lips.values))) <= 1e-9:
         return TimeCue(name=NAME, reason="no_onsets")
-    chance = np.stack([_match(lips, _voice_curves(part, None), 1.0).height for part in _shuffled(level)])
+    chance = _match(lips, _voice_curves(np.stack(list(_shuffled(level))), None), 1.0).height
     spread = max(1e-3, float(np.sqrt(np.mean(np.square(chance)))))
     found = [_match(lips, _voice_curves(level, heard, t), float(t)) for t in tempo_grid()]
-    peak: np.float64 = found[len(found) // 2].height.max()
+    peak = float(np.max(found[len(found) // 2].height))
+    beaten = np.max(chance, axis=1) < peak
     return TimeCue(
         name=NAME,
         log_ratio=np.stack([_log_ratio(f, spread) for f in found]).astype(np.float32),
-        surrogates=float(np.mean(chance.max(axis=1) >= peak)),
+        surrogates=1.0 - float(np.count_nonzero(beaten)) / SHUFFLES,
     )
 
 
@@ -162,7 +165,7 @@ def _stretches(mouth: Mouth) -> Iterator[tuple[float, float]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Curves:
-    """float64 [4, n] at RATE from 0 s on, each of mean 0, and where they count, float64 [n], 0 or 1."""
+    """float64 [..., 4, n] at RATE from 0 s on, each of mean 0, and where they count, float64 [n], 0 or 1."""
 
     values: Array
     mask: Array
@@ -184,32 +187,37 @@ def _lip_curves(mouth: Mouth, stretches: Sequence[tuple[float, float]]) -> _Curv
 
 
 def _voice_curves(level: Array, heard: Mask | None, tempo: float = 1.0) -> _Curves:
-    """Of a voice that is brought from its tempo to the picture's."""
-    mask = np.ones(level.size) if heard is None else heard.astype(np.float64)
+    """Of a voice that is brought from its tempo to the picture's; of many at tempo 1, which the first axis counts."""
+    mask = np.ones(level.shape[-1]) if heard is None else heard.astype(np.float64)
     if tempo != 1.0:
         at = np.arange(int(level.size * tempo)) / tempo
         level, mask = np.interp(at, np.arange(level.size), level), np.interp(at, np.arange(mask.size), mask)
     fall, rise = _rise(-level), _rise(level)
-    return _Curves(_syllables(np.stack([level, fall, rise, fall + rise])), (mask > 0.5).astype(np.float64))
+    return _Curves(_syllables(np.stack([level, fall, rise, fall + rise], axis=-2)), (mask > 0.5).astype(np.float64))
 
 
 def _rise(curve: Array) -> Array:
     """How fast it rises; falling counts as none."""
-    return np.maximum(np.gradient(gaussian_filter1d(curve, _SMOOTH_S * RATE)), 0.0)
+    return np.maximum(np.gradient(gaussian_filter1d(curve, _SMOOTH_S * RATE, axis=-1), axis=-1), 0.0)
 
 
 def _syllables(curves: Array) -> Array:
-    band = butter(2, SYLLABLES_HZ, "bandpass", fs=RATE, output="sos")
-    return np.asarray(sosfiltfilt(band, curves, axis=1), dtype=np.float64)
+    return np.asarray(sosfiltfilt(_band(), curves, axis=-1), dtype=np.float64)
+
+
+@cache
+def _band() -> Array:
+    return np.asarray(butter(2, SYLLABLES_HZ, "bandpass", fs=RATE, output="sos"), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Height:
-    """For each lag of the grid, float64 [lags].
+    """For each lag of the grid.
 
     Attributes:
-        height: mean correlation times the square root of the common time in s: of one spread by chance at all lags.
-        seconds: common time.
+        height: float64 [..., lags], mean correlation times the square root of the common time in s: of one spread by
+            chance at all lags.
+        seconds: float64 [lags], common time.
     """
 
     height: Array
@@ -220,23 +228,28 @@ def _match(lips: _Curves, voice: _Curves, tempo: float) -> _Height:
     """Pearson's correlation over what is known of both, mean of the pairs of curves."""
     reach = int(np.ceil(MOST_LAG_MS * tempo / LAG_STEP_MS)) + 1
     size = next_fast_len(max(lips.mask.size, voice.mask.size) + reach + 1, real=True)
+
+    def sums(seen: Spectrum, heard: Spectrum) -> Array:
+        """sum_t seen[t] heard[t + lag], from spectra."""
+        full = irfft(seen * heard, size)
+        return np.concatenate([full[..., -reach:], full[..., : reach + 1]], axis=-1)
+
     seen, sound = lips.values * lips.mask, voice.values * voice.mask
-    first = np.conj(rfft(np.concatenate([lips.mask[None], seen, seen * seen]), size))
-    second = rfft(np.concatenate([voice.mask[None], sound, sound * sound]), size)
-    count, sums, squares = first[0] * second[0], slice(1, 1 + _PAIRS), slice(1 + _PAIRS, None)
-    spectra = [count[None], first[sums] * second[0], first[0] * second[sums], first[squares] * second[0]]
-    every = irfft(np.concatenate([*spectra, first[0] * second[squares], first[sums] * second[sums]]), size)
-    every = np.concatenate([every[:, -reach:], every[:, : reach + 1]], axis=1)
-    count = np.maximum(every[0], 1.0)
-    of_lips, of_voice, lips_power, voice_power, product = np.split(every[1:], 5)
-    power = (lips_power - of_lips**2 / count) * (voice_power - of_voice**2 / count)
-    least = _LEAST_POWER * power.max(axis=1, keepdims=True)
-    correlation = np.mean((product - of_lips * of_voice / count) / np.sqrt(np.maximum(power, least)), axis=0)
-    seconds = np.where(count >= _LEAST_OVERLAP_S * RATE, count / RATE, 0.0)
+    lips_on, lips_is, lips_square = (np.conj(rfft(part, size)) for part in (lips.mask, seen, seen * seen))
+    voice_on, voice_is, voice_square = (rfft(part, size) for part in (voice.mask, sound, sound * sound))
+    count = np.maximum(sums(lips_on, voice_on), 1.0)
+    lips_sum, voice_sum = sums(lips_is, voice_on), sums(lips_on, voice_is)
+    power = (sums(lips_square, voice_on) - lips_sum**2 / count) * (sums(lips_on, voice_square) - voice_sum**2 / count)
+    least = _LEAST_POWER * power.max(axis=-1, keepdims=True)
+    shared = sums(lips_is, voice_is) - lips_sum * voice_sum / count
+    correlation = np.mean(shared / np.sqrt(np.maximum(power, least)), axis=-2)
+    seconds: Array = np.where(count >= _LEAST_OVERLAP_S * RATE, count / RATE, 0.0)
+    height: Array = correlation * np.sqrt(seconds)
+    if tempo == 1.0:
+        return _Height(height[..., 1:-1], seconds[1:-1])
     # The lag counts in the sound's own time, and the voice was stretched by its tempo.
-    lags = np.arange(-reach, reach + 1) * (LAG_STEP_MS / tempo)
-    grid = lag_grid()
-    return _Height(np.interp(grid, lags, correlation * np.sqrt(seconds)), np.interp(grid, lags, seconds))
+    lags, grid = np.arange(-reach, reach + 1) * (LAG_STEP_MS / tempo), lag_grid()
+    return _Height(np.interp(grid, lags, height), np.interp(grid, lags, seconds))
 
 
 def _log_ratio(found: _Height, spread: float) -> Array:
@@ -270,4 +283,5 @@ def _shuffled(level: Array) -> Iterator[Array]:
             at = near + int(np.argmin(level[near : at + least // 2]))
             cuts.append(at)
         pieces = [level[start:stop] for start, stop in pairwise([*cuts, level.size])]
-        yield np.concatenate([pieces[i] for i in random.permutation(len(pieces)).tolist()])
+        order: list[int] = random.permutation(len(pieces)).tolist()
+        yield np.concatenate([pieces[i] for i in order])

@@ -237,5 +237,5 @@ def _region(frames: Frames, faces: Sequence[tuple[Face, ...]]) -> Region:
         top=float(np.clip(top, 0.0, 0.95)),
         right=float(np.clip(right, 0.05, 1.0)),
         bottom=float(np.clip(bottom, 0.05, 1.0)),
-        start=0.0 if first == 0 else float(frames.times[first - 1]),
+        start=None if first == 0 else float(frames.times[first - 1]),
     )
