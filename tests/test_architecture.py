@@ -175,6 +175,7 @@ def test_no_media_or_weights_are_committed_but_our_adapter_and_the_converted_net
     ours = {
         "src/avagent/models/embedded/data/blazeface.onnx",
         "src/avagent/models/embedded/data/efficientnet-lite2.onnx",
+        "src/avagent/models/embedded/data/facemesh.onnx",
         "src/avagent/models/llm/adapters/smollm2-planner/adapter_model.safetensors",
     }
     suffixes = (

@@ -18,7 +18,7 @@ class Region:
         start: pictures before it are left out, in s; None: none.
         max_side: it is scaled down to at most so many pixels a side.
         most: pictures at most; of a longer clip the first ones from `start` on.
-        fastest: pictures per second at most; of more only every second, third, ... is handed out.
+        fastest: pictures per second at most, about; of more only some are handed out.
 
     Raises:
         ParameterError: an empty part, or one outside of the picture; bounds that are not positive.

@@ -11,10 +11,13 @@ from av.video.frame import VideoFrame
 
 from avagent.core.media import ByteArray, Frames
 from avagent.core.region import Region
-from avagent.media.demux import corrupt, open_media
+from avagent.media.demux import corrupt
 from avagent.media.limits import DEFAULT_LIMITS, MediaLimits
-from avagent.media.picture import decode_all, read_track
+from avagent.media.picture import all_pictures
 from avagent.media.pyav import pixels_of
+
+_EVENLY = 0.05
+"""Part of the interval by which times of evenly spread pictures may differ, as they are rounded."""
 
 
 def decode_region(
@@ -25,21 +28,18 @@ def decode_region(
     Raises:
         MediaError: as :func:`avagent.media.picture.sample_frames`.
     """
-    with open_media(data, limits) as container:
-        track = read_track(container, origin, limits)
-        if track is None:
-            return None
-        cut = _Cut(region)
-        step = max(1, int(np.ceil(float(track.stream.average_rate or 25) / region.fastest)))
-        kept: list[tuple[ByteArray, float]] = []
-        for index, (frame, time) in enumerate(decode_all(track, limits)):
-            if index % step == 0 and (region.start is None or time >= region.start):
-                kept.append((cut(frame), time))
-            if len(kept) == region.most:
-                break
-        if not kept:
-            return None
-        return Frames(np.stack([pixels for pixels, _ in kept]), np.array([time for _, time in kept], np.float64))
+    cut, least = _Cut(region), (1.0 - _EVENLY) / region.fastest
+    kept: list[tuple[ByteArray, float]] = []
+    for frame, time in all_pictures(data, origin=origin, limits=limits):
+        if region.start is not None and time < region.start:
+            continue
+        if not kept or time - kept[-1][1] >= least:
+            kept.append((cut(frame), time))
+        if len(kept) == region.most:
+            break
+    if not kept:
+        return None
+    return Frames(np.stack([pixels for pixels, _ in kept]), np.array([time for _, time in kept], np.float64))
 
 
 class _Cut:
