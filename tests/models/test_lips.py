@@ -21,7 +21,7 @@ from avagent.dsp.measures.lips import Mouth
 from avagent.media.pair_views import PairView
 from avagent.media.store import MediaStore
 from avagent.models.embedded.lip_timing import judged, lips_of
-from avagent.models.embedded.lips import SIDE, LipReader, Square, cut
+from avagent.models.embedded.lips import SIDE, Square, cut
 from avagent.models.embedded.runtime import Tagger, process_tagger
 from avagent.models.embedded.scorer import EmbeddedScorer, shipped_calibrations
 
@@ -52,7 +52,13 @@ def film(pictures: list[np.ndarray]) -> DrawnView:
 
 @pytest.fixture(scope="module")
 def reader():
-    return LipReader()
+    tagger = Tagger()
+
+    class Reader:
+        def mouth(self, view):
+            return tagger.mouth(view, 8)
+
+    return Reader()
 
 
 @cache
@@ -184,4 +190,4 @@ def test_no_network_is_loaded_for_a_clip_without_speech(media_dir, monkeypatch):
 def test_the_mouth_is_read_once_for_all_sounds(talk):
     tagger = process_tagger()
     quiet = PairView(talk, talk, "softer", lambda sound: DspEditor().edit(sound, [Shift(milliseconds=50.0)]))
-    assert tagger.mouth(quiet) is tagger.mouth(talk)
+    assert tagger.mouth(quiet, 8) is tagger.mouth(talk, 8)

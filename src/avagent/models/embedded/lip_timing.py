@@ -11,6 +11,7 @@ from avagent.core.media import Waveform
 from avagent.core.ports import ClipView
 from avagent.core.timing import TimeCue, lag_grid
 from avagent.dsp.measures.lips import LEAST_SECONDS, NAME, lip_cue
+from avagent.models.embedded.captioner import FRAMES
 from avagent.models.embedded.runtime import process_tagger
 from avagent.models.embedded.synchronization import Timing
 from avagent.models.embedded.yamnet import read_labels
@@ -27,8 +28,10 @@ IN_TIME_MS = 20.0
 SURE = 0.95
 
 
-def lips_of(view: ClipView, waveform: Waveform) -> TimeCue:
+def lips_of(view: ClipView, waveform: Waveform, frames: int = FRAMES) -> TimeCue:
     """What the lips of a clip say of its (edited) sound; silent with the reason where there is no talking face.
+
+    Faces are looked for in at most `frames` pictures.
 
     Raises:
         ClipError: sound or picture cannot be decoded.
@@ -38,11 +41,11 @@ def lips_of(view: ClipView, waveform: Waveform) -> TimeCue:
     heard = process_tagger().heard(view)
     if heard is None or float(heard[_speech_classes()].max()) < LEAST_SPEECH:
         return TimeCue(name=NAME, reason="no_speech")
-    mouth = process_tagger().mouth(view)
+    mouth = process_tagger().mouth(view, frames)
     return TimeCue(name=NAME, reason=mouth) if isinstance(mouth, str) else lip_cue(mouth, waveform)
 
 
-def lip_timing(view: ClipView, waveform: Waveform, facts: Facts) -> Timing | None:
+def lip_timing(view: ClipView, waveform: Waveform, facts: Facts, frames: int = FRAMES) -> Timing | None:
     """The judgement of the lips alone; None: they are silent, and the picture's motion may tell.
 
     Raises:
@@ -50,7 +53,7 @@ def lip_timing(view: ClipView, waveform: Waveform, facts: Facts) -> Timing | Non
     """
     if facts.muted:
         return None
-    cue = lips_of(view, waveform)
+    cue = lips_of(view, waveform, frames)
     return judged(cue) if cue.spoke else None
 
 

@@ -71,15 +71,20 @@ class FaceMesh:
 class LipReader:
     """Finds the one face of a clip that may be talking, and measures its mouth in every picture."""
 
-    def __init__(self) -> None:
+    def __init__(self, detector: FaceDetector | None = None) -> None:
         """Raises MissingModelError."""
-        self._detector = FaceDetector()
+        self._detector = FaceDetector() if detector is None else detector
         self._mesh = FaceMesh()
 
-    def mouth(self, view: ClipView) -> Mouth | str:
+    def mouth(self, view: ClipView, frames: Frames, met: Sequence[tuple[Face, ...]]) -> Mouth | str:
         """The mouth over time, or why there is none to look at.
 
         `low_frame_rate`, `no_face`, `several_faces`, `face_too_short`, `face_too_small`.
+
+        Args:
+            view: of the clip.
+            frames: some of its pictures.
+            met: the faces in each of them.
 
         Raises:
             ClipError: the pictures cannot be decoded.
@@ -89,9 +94,8 @@ class LipReader:
             return "low_frame_rate"
         if streams.video_duration is not None and streams.video_duration < LEAST_SECONDS:
             return "face_too_short"
-        frames = view.frames()
-        faces = () if frames is None else self._faces(frames)
-        if frames is None or not any(faces):
+        faces = [sorted(found, key=lambda f: -f.height) for found in met]
+        if not any(faces):
             return "no_face"
         if sum(len(f) > 1 and f[1].height > RIVAL * f[0].height for f in faces) > 0.5 * sum(map(bool, faces)):
             return "several_faces"
@@ -99,25 +103,13 @@ class LipReader:
         pictures = view.region(region)
         if pictures is None:
             return "no_face"
-        declared = max(streams.width or 0, streams.height or 0)
-        whole = pictures.pixels.shape[1] / (region.bottom - region.top)
-        shape = frames.pixels.shape
-        own = declared * shape[1] / max(shape[1:3]) if declared else shape[1]
-        mouth, size = self._follow(pictures)
-        if size * own / whole < LEAST_FACE_PX:
-            return "no_face" if size == 0.0 else "face_too_small"
-        return mouth
-
-    def _faces(self, frames: Frames) -> list[tuple[Face, ...]]:
-        """Faces in each picture, the largest first; the second half is not looked at where the first half has none."""
-        found: dict[int, tuple[Face, ...]] = {}
-        order = [*range(0, frames.count, 2), *range(1, frames.count, 2)]
-        for place, index in enumerate(order):
-            if place == len(order[::2]) and not any(found.values()):
-                break
-            faces = self._detector.detect(frames.pixels[index])
-            found[index] = tuple(sorted(faces, key=lambda f: -f.height))
-        return [found.get(index, ()) for index in range(frames.count)]
+        mouth, height = self._follow(pictures)
+        if height == 0.0:
+            return "no_face"
+        shown = max(pictures.pixels.shape[1] / (region.bottom - region.top), 1.0)
+        aspect = frames.pixels.shape[1] / max(frames.pixels.shape[1:3])
+        own = max(streams.width or 0, streams.height or 0) * aspect or shown
+        return mouth if height * own / shown >= LEAST_FACE_PX else "face_too_small"
 
     def _follow(self, pictures: Frames) -> tuple[Mouth, float]:
         """The mouth in every picture that is not a repetition, and the face's median height in pixels; 0: no face."""
@@ -223,7 +215,7 @@ def _small(pixels: ByteArray) -> npt.NDArray[np.float32]:
     return means
 
 
-def _region(frames: Frames, faces: Sequence[tuple[Face, ...]]) -> Region:
+def _region(frames: Frames, faces: Sequence[Sequence[Face]]) -> Region:
     """Where the largest faces are, with room around, from a little before the first of them."""
     height, wide = frames.pixels.shape[1:3]
     largest = [f[0] for f in faces if f]

@@ -152,7 +152,7 @@ class EmbeddedScorer:
     def _raw(self, view: ClipView) -> RawScores | ClipError:
         try:
             fit, fit_note = self._similarity(view)
-            timing = _synchronization(view)
+            timing = _synchronization(view, self.frames)
             facts = view.facts()
         except ClipError as error:
             return error
@@ -183,11 +183,11 @@ class EmbeddedScorer:
         return found.similarity, found.note
 
 
-def _synchronization(view: ClipView) -> Timing:
+def _synchronization(view: ClipView, frames: int) -> Timing:
     waveform, facts = view.audio(), view.facts()
     if waveform is None or facts is None:
         return Timing(None, "no_audio")
-    if (told := lip_timing(view, waveform, facts)) is not None:
+    if (told := lip_timing(view, waveform, facts, frames)) is not None:
         return told
     motion = view.motion()
     if motion is None:
