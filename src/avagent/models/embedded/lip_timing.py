@@ -61,7 +61,7 @@ def judged(cue: TimeCue) -> Timing:
     """Bayes' rule over being in time, having been moved, and being another voice."""
     lags, ratio = lag_grid(), np.exp(cue.at_tempo_one.astype(np.float64))
     near = np.exp(-0.5 * (lags / IN_TIME_MS) ** 2)
-    left = IN_TIME * float(ratio @ near / near.sum())
+    left = IN_TIME * float((ratio * near).sum() / near.sum())
     moved = OUT_OF_TIME * ratio / lags.size
     unnoticed = (lags >= EARLY_MS) & (lags <= LATE_MS)
     outside = float(moved[~unnoticed].sum())

@@ -74,6 +74,7 @@ class EmbeddedScorer:
         YAMNET_WEIGHTS.locate()
         PICTURE_TAGGER.check()
         FACE_DETECTOR.check()
+        FACE_MESH.check()
         if self.calibration is not None and self.calibration.model != self.model_fingerprint:
             raise CalibrationError(
                 f"the calibration of scorer 'embedded' was made for another model: {self.calibration.model}; here:"
