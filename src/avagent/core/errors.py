@@ -83,6 +83,8 @@ class FailureReason(StrEnum):
     NO_MEDIA = "no_media"
     CORRUPT_MEDIA = "corrupt_media"
     UNSUPPORTED_MEDIA = "unsupported_media"
+    UNSUPPORTED_STREAM = "unsupported_stream"
+    UNSUPPORTED_EDIT_LIST = "unsupported_edit_list"
     NON_FINITE_SAMPLES = "non_finite_samples"
     LIMIT_EXCEEDED = "limit_exceeded"
     DECODER_TIMED_OUT = "decoder_timed_out"

@@ -17,10 +17,10 @@ from av.video.stream import VideoStream
 from avagent.core.errors import FailureReason, MediaError
 from avagent.core.media import StreamInfo
 from avagent.media.limits import DEFAULT_LIMITS, MediaLimits, over_limit
-from avagent.media.pyav import audio_context, video_context
+from avagent.media.pyav import audio_context, layout_of, video_context
 
 # Playlist and script demuxers (hls, concat, ...) would let a member of a shard open files and addresses of its choice.
-_FORMATS = "mov,mp4,matroska,webm,ogg,wav,flac,mp3,aac,png_pipe,jpeg_pipe"
+_FORMATS = "mov,mp4,matroska,webm,avi,ogg,wav,flac,mp3,aac,png_pipe,jpeg_pipe"
 
 _ISO_STARTS = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 
@@ -98,7 +98,7 @@ def _apply_limits(container: InputContainer, limits: MediaLimits, *, look_ahead:
     durations = [seconds(stream.duration, stream.time_base) or 0.0 for stream in container.streams]
     _limit_duration(max([(container.duration or 0) / 1e6, *durations]), limits)
     for video in container.streams.video:
-        unknown_may_be = look_ahead and not _is_image(container) and not _is_cover(video)
+        unknown_may_be = look_ahead and not _is_image(container) and not is_cover(video)
         _limit_picture(video, limits, unknown_is_too_large=unknown_may_be)
     for audio in container.streams.audio:
         _limit_sound(audio, limits)
@@ -117,7 +117,7 @@ def _limit_picture(stream: VideoStream, limits: MediaLimits, *, unknown_is_too_l
     if context is not None:
         context.options["max_pixels"] = str(limits.picture_pixels)
     width, height = (context.width, context.height) if context is not None else (0, 0)
-    unknown = unknown_is_too_large and 0 in (width, height)
+    unknown = unknown_is_too_large and context is not None and 0 in (width, height)
     if max(width, height) > limits.picture_side or width * height > limits.picture_pixels or unknown:
         size = "an impossible size or too many pixels" if unknown else f"{width}x{height}"
         raise over_limit(
@@ -133,7 +133,7 @@ def _limit_sound(stream: AudioStream, limits: MediaLimits) -> None:
     context = audio_context(stream)
     if context is None:
         return
-    channels, rate = context.layout.nb_channels, context.sample_rate
+    channels, rate = layout_of(context).nb_channels, context.sample_rate
     if channels > limits.channels or rate > limits.sample_rate:
         raise over_limit(
             f"the member declares {channels} channels at {rate} Hz, the limits are {limits.channels} channels and"
@@ -146,7 +146,7 @@ def _is_image(container: InputContainer) -> bool:
     return container.format.name.endswith("_pipe")
 
 
-def _is_cover(stream: VideoStream) -> bool:
+def is_cover(stream: Stream) -> bool:
     """Whether the stream is a picture that belongs to a song, not to a clip."""
     return bool(stream.disposition & Disposition.attached_pic)
 
@@ -173,7 +173,7 @@ def video_stream(container: InputContainer) -> VideoStream | None:
     Raises:
         MediaError: no decoder for it.
     """
-    candidates = [s for s in container.streams.video if not _is_cover(s)]
+    candidates = [s for s in container.streams.video if not is_cover(s)]
     if not candidates:
         return None
     best = container.streams.best("video")
@@ -236,7 +236,7 @@ def probe(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> StreamInfo:
             audio_codec=None if audio is None else audio.codec_context.codec.canonical_name,
             video_codec=None if video is None else video.codec_context.codec.canonical_name,
             rate=None if audio is None else audio.codec_context.sample_rate,
-            channels=None if audio is None else audio.codec_context.layout.nb_channels,
+            channels=None if audio is None else layout_of(audio.codec_context).nb_channels,
             width=None if video is None else video.codec_context.width,
             height=None if video is None else video.codec_context.height,
             frame_rate=None if rate is None else float(rate),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import numpy as np
+import numpy.typing as npt
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.format import AudioFormat
 from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
+from av.audio.plane import AudioPlane
 from av.audio.stream import AudioStream
 from av.codec.context import CodecContext
 from av.container import OutputContainer
@@ -44,6 +49,26 @@ def video_context(stream: VideoStream) -> VideoCodecContext | None:
     return cast("VideoCodecContext | None", stream.codec_context)
 
 
+def layout_of(context: AudioCodecContext) -> AudioLayout:
+    """The stream's channel layout."""
+    return _kept(context.layout)
+
+
+def _kept(layout: AudioLayout) -> AudioLayout:
+    """A layout that stays in memory for good if it lists its channels one by one, as QuickTime's `chan` may.
+
+    PyAV copies FFmpeg's AVChannelLayout by value: of such a list two owners would be left, and each would free it.
+    """
+    if is_list(layout.name):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))
+    return layout
+
+
+def is_list(layout: str) -> bool:
+    """Whether a layout's name lists channels one by one, such as `2 channels (FR+FL)`; `5.1(side)` is a name."""
+    return " channels (" in layout
+
+
 def sample_format_of(context: AudioCodecContext) -> AudioFormat | None:
     """The decoder's sample format; None: damaged headers do not tell."""
     return cast("AudioFormat | None", context.format)
@@ -56,7 +81,39 @@ def decode_video(context: VideoCodecContext, packet: AnyPacket | None) -> list[V
 
 def decode_sound(packet: AnyPacket) -> list[AudioFrame]:
     """The frames that come out when a packet of a sound stream goes in."""
-    return cast("list[AudioFrame]", packet.decode())
+    frames = cast("list[AudioFrame]", packet.decode())
+    for frame in frames:
+        _kept(frame.layout)
+    return frames
+
+
+def values_of(frame: AudioFrame) -> npt.NDArray[Any]:
+    """The samples of a frame as they are coded, [channels, samples]."""
+    dtype = _DTYPES[frame.format.packed.name]
+    channels, planar = frame.layout.nb_channels, frame.format.is_planar
+    # `frame.planes` reads on until a null pointer, which FFmpeg does not set behind 8 planes and more.
+    planes: list[Any] = [AudioPlane(frame, index) for index in range(channels if planar else 1)]
+    count = frame.samples if planar else frame.samples * channels
+    values: npt.NDArray[Any] = np.stack([np.frombuffer(plane, dtype, count) for plane in planes])
+    return values if planar else values.reshape(-1, channels).T
+
+
+def frame_of(values: npt.NDArray[Any], sample_format: str, layout: str) -> AudioFrame:
+    """A frame of samples [channels, samples], of the dtype that the sample format has."""
+    planar = sample_format.endswith("p")
+    frame = AudioFrame(format=sample_format, layout=layout, samples=values.shape[1])
+    for index, row in enumerate(values if planar else values.T.reshape(1, -1)):
+        AudioPlane(frame, index).update(row.tobytes())
+    return frame
+
+
+_DTYPES: Mapping[str, type[np.generic[Any]]] = {
+    "u8": np.uint8,
+    "s16": np.int16,
+    "s32": np.int32,
+    "flt": np.float32,
+    "dbl": np.float64,
+}
 
 
 def encode_sound(stream: AudioStream, frame: AudioFrame | None) -> list[AnyPacket]:
@@ -79,6 +136,13 @@ def add_copied_stream(output: OutputContainer, stream: StreamT) -> StreamT:
     copied.metadata.update(stream.metadata)
     copied.disposition = stream.disposition
     return copied
+
+
+def add_picture_attachment(output: OutputContainer, stream: Stream, packet: AnyPacket) -> None:
+    """Matroska keeps a cover picture as an attached file, which FFmpeg's demuxer shows as a stream with one packet."""
+    name, kind = stream.metadata.get("filename", "cover"), stream.metadata.get("mimetype", "image/jpeg")
+    copied = output.add_attachment(name, kind, bytes(packet))
+    copied.metadata.update(stream.metadata)
 
 
 def mux(output: OutputContainer, packets: Sequence[AnyPacket]) -> None:

@@ -22,7 +22,7 @@ from avagent.media.demux import (
 )
 from avagent.media.edit_list import edited_duration
 from avagent.media.limits import DEFAULT_LIMITS, MediaLimits, over_limit
-from avagent.media.pyav import AnyPacket, decode_sound
+from avagent.media.pyav import AnyPacket, decode_sound, values_of
 
 _GAP = 0.030
 """A jump of the timestamps beyond this, in s, is a hole in the recording and becomes silence. Less is jitter."""
@@ -95,6 +95,12 @@ def decode_audio(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> Wavefo
     Raises:
         MediaError: broken, truncated or unsupported sound, NaN or Inf among the samples, more than the limits allow.
     """
+    found = decode_timed(data, limits=limits)
+    return None if found is None else found[0]
+
+
+def decode_timed(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> tuple[Waveform, Fraction] | None:
+    """As :func:`decode_audio`, and when sample 0 is presented, in s on the container's clock."""
     _check_riff(data)
     with open_media(data, limits, look_ahead=False) as container:
         stream = audio_stream(container)
@@ -113,7 +119,7 @@ def decode_audio(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> Wavefo
             f"the sound holds {bad} samples that are NaN or infinite; export it again from its source",
             reason=FailureReason.NON_FINITE_SAMPLES,
         )
-    return Waveform(np.ascontiguousarray(samples), track.rate)
+    return Waveform(np.ascontiguousarray(samples), track.rate), track.start or Fraction(0)
 
 
 def _check_riff(data: bytes) -> None:
@@ -156,7 +162,7 @@ def _trusted_length(data: bytes, container: InputContainer, stream: AudioStream,
     """Samples to keep: a codec's last block is longer than the sound; the declared duration says where it ends."""
     if not container.format.name.startswith(_EXACT_CLOCKS):
         return track.length
-    duration = edited_duration(data, stream.index) if container.format.name.startswith("mov") else None
+    duration = edited_duration(data, stream.id) if container.format.name.startswith("mov") else None
     if duration is None and stream.duration is not None and stream.time_base is not None:
         duration = stream.duration * stream.time_base
     if duration is None:
@@ -173,9 +179,7 @@ def _trusted_length(data: bytes, container: InputContainer, stream: AudioStream,
 
 def _to_float(frame: AudioFrame) -> FloatArray:
     """One frame as float32 [channels, samples], full scale ±1."""
-    values = frame.to_ndarray()
-    if not frame.format.is_planar:
-        values = values.reshape(-1, frame.layout.nb_channels).T
+    values = values_of(frame)
     if values.dtype.kind == "f":
         return values.astype(np.float32)
     if values.dtype == np.uint8:

@@ -17,7 +17,7 @@ from avagent import storage
 from avagent.core.actions import Action
 from avagent.core.clip import Clip, ClipRef, Member, content_hash
 from avagent.core.errors import AVAgentError, ClipError, Failure, FailureReason, ParameterError, ShardError, Stage
-from avagent.core.state import ClipDecision, Outcome
+from avagent.core.state import LEFT_AS_IT_IS, ClipDecision, Outcome
 from avagent.records.decisions import Provenance, clip_record
 from avagent.runs.repaired_clips import EarlierShard, Repair, write_repairs
 from avagent.shards.formats import DEFAULT_OPTIONS, ShardFormat, ShardOptions, format_of
@@ -32,10 +32,17 @@ EditClip = Callable[[ClipRef, Clip, tuple[Action, ...]], tuple[Member, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LateFailure:
-    """A clip that was decided, but could not be written: its decision becomes `failed`."""
+    """A clip that was decided, but could not be written: its decision becomes `failed`.
+
+    Attributes:
+        index: of the clip.
+        failure: why.
+        left: whether the clip stays as it is instead: nothing is wrong with it, but something would be lost.
+    """
 
     index: int
     failure: Failure
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +80,10 @@ class ShardReport:
 
     def amend(self, decisions: Iterable[ClipDecision]) -> Iterator[ClipDecision]:
         """The shard's final decisions: those given, with the late failures put in."""
-        late = {failed.index: failed.failure for failed in self.late_failures}
+        late = {failed.index: failed for failed in self.late_failures}
         for decision in decisions:
-            failure = late.get(decision.ref.index)
-            yield decision if failure is None else fail(decision, failure)
+            found = late.get(decision.ref.index)
+            yield decision if found is None else (leave if found.left else fail)(decision, found.failure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +109,11 @@ class RewriteOptions:
 def fail(decision: ClipDecision, failure: Failure) -> ClipDecision:
     """The decision of a clip that failed after all; what was found out about it stays on record."""
     return replace(decision, outcome=Outcome.FAILED, reason=str(failure.reason), actions=(), failure=failure)
+
+
+def leave(decision: ClipDecision, failure: Failure) -> ClipDecision:
+    """The decision of a clip whose repair cannot be written without loss: it stays as it is."""
+    return replace(decision, outcome=Outcome.UNCHANGED, reason=str(failure.reason), actions=(), remark=failure.message)
 
 
 def rewrite_shard(shard: str, decisions: Iterable[ClipDecision], options: RewriteOptions) -> ShardReport:
@@ -208,7 +220,10 @@ class _Rewriter:
             try:
                 replaced = self._edited(ref, clip, decision.actions)
             except ClipError as error:
-                failure = self._turn(decision, error.failure())
+                left = error.reason in LEFT_AS_IT_IS
+                failure = self._turn(decision, error.failure(), left=left)
+                if left:
+                    decision, failure = leave(decision, failure), None
         if failure is not None:
             self._outcomes[Outcome.FAILED] += 1
             self._output.reject(sample, decision.ref, failure)
@@ -247,8 +262,8 @@ class _Rewriter:
         self._outcomes[Outcome.FAILED] += 1
         self._output.reject_missing(decision.ref, failure, unique=unique)
 
-    def _turn(self, decision: ClipDecision, failure: Failure) -> Failure:
-        self._late.append(LateFailure(index=decision.ref.index, failure=failure))
+    def _turn(self, decision: ClipDecision, failure: Failure, *, left: bool = False) -> Failure:
+        self._late.append(LateFailure(index=decision.ref.index, failure=failure, left=left))
         return failure
 
 
