@@ -4,11 +4,12 @@ channels."""
 from __future__ import annotations
 
 import io
+import struct
 
 import av
 import numpy as np
 import pytest
-from media_samples import VP8, Recipe, build, lag_in_samples, snr_db, tone_bursts
+from media_samples import VP8, Recipe, build, lag_in_samples, reason_of, snr_db, tone_bursts
 
 from avagent.core.actions import Volume
 from avagent.core.clip import Clip, Member
@@ -186,3 +187,66 @@ def test_webm_has_no_other_codec():
 
 def test_a_new_member_is_of_the_kind_of_its_suffix():
     assert probe(encode_audio(tone_bursts(0.5, channels=1), "ogg")).audio_codec == "opus"
+
+
+@pytest.mark.parametrize(
+    ("muxer", "codec"), [("mp4", "aac"), ("mp4", "flac"), ("mov", "pcm_s16le"), ("ogg", "libopus")]
+)
+@pytest.mark.parametrize("samples", [1, 2, 10])
+def test_a_sound_of_a_few_samples_is_written(muxer: str, codec: str, samples: int):
+    data = build(Recipe(muxer=muxer, video_codec=None if muxer == "ogg" else "mpeg4", audio_codec=codec))
+    sound = Waveform(np.full((2, samples), 0.25, np.float32), 48_000)
+    again = decode_audio(remux(data, sound))
+    assert again is not None
+    assert again.samples.shape == (2, samples)
+
+
+@pytest.mark.parametrize(("muxer", "codec"), [("mp3", "libmp3lame"), ("webm", "libopus")])
+def test_or_the_clip_is_left_where_no_encoder_can(muxer: str, codec: str):
+    video = "libvpx" if muxer == "webm" else None
+    data = build(Recipe(muxer=muxer, video_codec=video, audio_codec=codec, video_options=VP8))
+    with pytest.raises(MediaError, match="samples come out, not 1") as caught:
+        remux(data, Waveform(np.full((2, 1), 0.25, np.float32), 48_000))
+    assert caught.value.reason == FailureReason.UNSUPPORTED_SOUND
+
+
+def sized(data: bytes, riff: int, samples: int) -> bytes:
+    """A WAV with other sizes in its headers."""
+    place = data.find(b"data") + 4
+    return data[:4] + struct.pack("<I", riff) + data[8:place] + struct.pack("<I", samples) + data[place + 4 :]
+
+
+PLACEHOLDERS = [
+    pytest.param(0x7FFFF024, 0x7FFFF000, id="SoX"),
+    pytest.param(0x7FFFFFFF, 0x7FFFFFFF, id="speech services"),
+    pytest.param(0xFFFFFFFF, 0xFFFFFFFF, id="FFmpeg"),
+    pytest.param(0x80000024, 0x80000000, id="arecord"),
+    pytest.param(0xFFFFFFF7, 0xFFFFFFD3, id="4 GiB less the header"),
+    pytest.param(0, 0, id="GStreamer"),
+    pytest.param(None, 0xFFFFFFFF, id="the samples' size alone"),
+    pytest.param(None, 0, id="no samples declared"),
+    pytest.param(0x7FFFF024, None, id="the file's size alone"),
+]
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f32le", "pcm_mulaw", "pcm_u8"])
+@pytest.mark.parametrize(("riff", "samples"), PLACEHOLDERS)
+def test_streamed_wav_is_read_to_its_end(riff: int | None, samples: int | None, codec: str):
+    sound = tone_bursts(1.0)
+    whole = build(Recipe(muxer="wav", video_codec=None, audio_codec=codec, sound=sound))
+    declared = len(whole) - whole.find(b"data") - 8
+    data = sized(whole, len(whole) - 8 if riff is None else riff, declared if samples is None else samples)
+    decoded, before = decode_audio(data), decode_audio(whole)
+    assert decoded is not None
+    assert before is not None
+    assert np.array_equal(decoded.samples, before.samples)
+    assert probe(data).audio_duration == pytest.approx(1.0)
+    again = encode_audio(decoded, "wav", data)
+    assert again[4:8] == struct.pack("<I", len(again) - 8)
+
+
+@pytest.mark.parametrize("factor", [1.1, 2, 1000])
+def test_a_wav_that_was_cut_off_is_still_refused(factor: float):
+    whole = build(Recipe(muxer="wav", video_codec=None, audio_codec="pcm_s16le", sound=tone_bursts(1.0)))
+    data = sized(whole, int(len(whole) * factor), int(len(whole) * factor) - 36)
+    assert reason_of(decode_audio, data) == FailureReason.CORRUPT_MEDIA

@@ -78,4 +78,4 @@ def test_pictures_that_come_later_more_often_or_otherwise_are_found():
         build(Recipe(video_codec="libvpx", muxer="webm", audio_codec="libopus", video_options=VP8)),
     ]
     for other in others:
-        assert reason_of(check_pictures, data, other, DEFAULT_LIMITS) == FailureReason.WRITE_FAILED
+        assert reason_of(check_pictures, data, other, DEFAULT_LIMITS) == FailureReason.UNSUPPORTED_STREAM

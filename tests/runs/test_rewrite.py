@@ -32,7 +32,7 @@ from avagent import storage
 from avagent.core.actions import Pitch
 from avagent.core.clip import Member
 from avagent.core.errors import EditError, FailureReason, MediaError, ParameterError, Stage
-from avagent.core.state import Outcome
+from avagent.core.state import LEFT_AS_IT_IS, Outcome
 from avagent.records.decisions import decision_from_json, decision_to_json
 from avagent.runs.rewrite import rewrite_shard
 from avagent.shards.limits import ShardLimits
@@ -131,7 +131,7 @@ def test_a_failed_clip_goes_whole_to_the_dead_letters(shard, output):
     assert (report.nsamples, report.errors, report.late_failures) == (3, 1, ())
 
 
-@pytest.mark.parametrize("reason", [FailureReason.UNSUPPORTED_STREAM, FailureReason.UNSUPPORTED_EDIT_LIST])
+@pytest.mark.parametrize("reason", sorted(LEFT_AS_IT_IS))
 def test_a_clip_whose_repair_would_lose_something_leaves_as_it_came(shard, output, reason):
     def edit(ref, clip, actions):
         if ref.key == "b":

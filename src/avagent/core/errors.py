@@ -83,6 +83,7 @@ class FailureReason(StrEnum):
     NO_MEDIA = "no_media"
     CORRUPT_MEDIA = "corrupt_media"
     UNSUPPORTED_MEDIA = "unsupported_media"
+    UNSUPPORTED_SOUND = "unsupported_sound"
     UNSUPPORTED_STREAM = "unsupported_stream"
     UNSUPPORTED_EDIT_LIST = "unsupported_edit_list"
     NON_FINITE_SAMPLES = "non_finite_samples"

@@ -39,7 +39,9 @@ PASSING_REASONS = frozenset(
 """Causes of failure that may be gone at the next try, though the clip is the same."""
 
 
-LEFT_AS_IT_IS = frozenset({FailureReason.UNSUPPORTED_STREAM, FailureReason.UNSUPPORTED_EDIT_LIST})
+LEFT_AS_IT_IS = frozenset(
+    {FailureReason.UNSUPPORTED_SOUND, FailureReason.UNSUPPORTED_STREAM, FailureReason.UNSUPPORTED_EDIT_LIST}
+)
 """Why a repair cannot be written though the clip is sound: it leaves as it came, not as a dead letter."""
 
 

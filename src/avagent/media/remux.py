@@ -56,7 +56,8 @@ def remux(
 
     Raises:
         MediaError: unreadable input; a container that cannot be written, for example `unsupported_stream`: it holds one
-            that cannot be carried, or `unsupported_edit_list`; a result that is not as promised.
+            that cannot be carried, or `unsupported_edit_list`; `unsupported_sound`: with no encoder does it come out as
+            it should, such as a sound of a few samples in MP3.
         ParameterError: an `audio_codec` that is not known.
     """
     old = _look(data, suffix, limits)
@@ -76,7 +77,7 @@ def remux(
     raise MediaError(
         f"cannot write the {old.muxer} container with {' or '.join(faults)}; choose another audio codec that the"
         " container can hold",
-        reason=FailureReason.WRITE_FAILED,
+        reason=FailureReason.UNSUPPORTED_SOUND if audio_codec == "source" else FailureReason.WRITE_FAILED,
         stage=Stage.WRITE,
     )
 

@@ -28,6 +28,9 @@ _GAP = 0.030
 """A jump of the timestamps beyond this, in s, is a hole in the recording and becomes silence. Less is jitter."""
 _GAP_AFTER_DAMAGE = 0.002
 """The same right behind a packet that could not be decoded: wider than the 1 ms clock of Matroska."""
+_PLACEHOLDER = 0x7FFFF000
+"""Sizes from here on tell nothing: who writes into a pipe cannot know them, and puts 2 or 4 GiB, or a little less (SoX:
+this). Members of 2 GiB are not read at all, see `limits.member_bytes`."""
 _EXACT_CLOCKS = ("mov", "wav", "flac")
 """Formats whose declared duration counts samples: what is missing from it is missing from the file."""
 
@@ -124,10 +127,9 @@ def decode_timed(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> tuple[
 
 def _check_riff(data: bytes) -> None:
     """Raise for a WAV file that was cut off: FFmpeg goes by the size of the file, whatever the header declares."""
-    declared = int.from_bytes(data[4:8], "little") + 8 if data[:4] == b"RIFF" else 0
-    # Writers that cannot seek leave 0xFFFFFFFF.
-    if declared < 0xFFFFFFFF and len(data) < 0.95 * declared:
-        raise corrupt(f"the member holds {len(data)} of the {declared} bytes declared: it is truncated")
+    declared = int.from_bytes(data[4:8], "little") if data[:4] == b"RIFF" else 0
+    if declared < _PLACEHOLDER and len(data) < 0.95 * (declared + 8):
+        raise corrupt(f"the member holds {len(data)} of the {declared + 8} bytes declared: it is truncated")
 
 
 def first_time(packets: list[AnyPacket]) -> float:

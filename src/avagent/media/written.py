@@ -111,7 +111,7 @@ def check_pictures(data: bytes, result: bytes, limits: MediaLimits) -> None:
         "the container cannot be written without changing its video stream"
         f" (packet {first} of {sum(len(stream) for _, stream in before)} differs); convert the clip to a plain mp4 or"
         " mkv first",
-        reason=FailureReason.WRITE_FAILED,
+        reason=FailureReason.UNSUPPORTED_STREAM,
         stage=Stage.WRITE,
     )
 
