@@ -19,7 +19,7 @@ from avagent.pipelines.throughput import stage_throughput
 from avagent.pipelines.wiring import Wired
 from avagent.records.decisions import read_decisions
 from avagent.records.manifest import ManifestCounts, decisions_url, write_manifest
-from avagent.runs.commit import finalize, write_run
+from avagent.runs.commit import Expected, check_decided, finalize, write_run
 from avagent.runs.rewrite import ShardReport
 from avagent.shards.formats import count_clips
 from avagent.storage.concurrent import ordered_map
@@ -142,15 +142,30 @@ def _value(metric: Any) -> Any:
     return metric.attempted if metric.committed is None else metric.committed
 
 
-def commit_run(session: Session, reports: Sequence[ShardReport], record: Mapping[str, Any]) -> ManifestCounts:
+def expected_of(tasks: Sequence[ShardTask]) -> Expected:
+    """What a run over these shards has to bring."""
+    return {task.url: task.clips for task in tasks}
+
+
+def commit_run(
+    session: Session, tasks: Sequence[ShardTask], reports: Sequence[ShardReport], record: Mapping[str, Any]
+) -> ManifestCounts:
     """Write manifest, index and `_SUCCESS`."""
     fingerprint = session.wired.provenance.fingerprint
     run = {**record, **_timings(session)}
-    return finalize(session.output, reports, fingerprint=fingerprint, run=run, evaluated=_evaluated(session))
+    return finalize(
+        session.output,
+        reports,
+        expected=expected_of(tasks),
+        fingerprint=fingerprint,
+        run=run,
+        evaluated=_evaluated(session),
+    )
 
 
 def commit_decisions(session: Session, tasks: Sequence[ShardTask], record: Mapping[str, Any]) -> ManifestCounts:
     """Write the manifest of a run that only decides, for a person to look at; no shards, no `_SUCCESS`."""
+    check_decided(session.output, expected_of(tasks))
     rows = ((storage.basename(t.url), read_decisions(decisions_url(session.output, t.url))) for t in tasks)
     counts = write_manifest(
         session.output, rows, fingerprint=session.wired.provenance.fingerprint, evaluated=_evaluated(session)

@@ -103,7 +103,9 @@ def run_refine(request: RefineRequest, console: Console) -> int:
     reports = [] if request.decide_only else apply_phase(session, tasks)
     if previous is not None:
         record["refresh"] = report_changes(session, tasks, previous)
-    counts = commit_decisions(session, tasks, record) if request.decide_only else commit_run(session, reports, record)
+    counts = (
+        commit_decisions(session, tasks, record) if request.decide_only else commit_run(session, tasks, reports, record)
+    )
     code = conclude_run(session, counts, [task.url for task in tasks])
     if code == 0:
         publish_version(request, console)
