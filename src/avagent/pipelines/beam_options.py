@@ -17,6 +17,9 @@ FN_API_RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRu
 
 _ENDPOINT_TIMEOUT_S = 5.0
 
+OWN_SERVERS = ("PrismRunner", "SwitchingDirectRunner")
+"""Runners whose server is a child of this process."""
+
 LOCAL_RUNNERS = (FN_API_RUNNER, "FnApiRunner", "DirectRunner", "BundleBasedDirectRunner")
 
 
@@ -45,6 +48,14 @@ def beam_options(arguments: Sequence[str], own_options: Sequence[str] = ()) -> P
 def is_local(options: PipelineOptions) -> bool:
     """Whether the pipeline runs in this process or in children of it."""
     return options.view_as(StandardOptions).runner in LOCAL_RUNNERS
+
+
+def check_goes_on(options: PipelineOptions) -> None:
+    """Refuse `--no-wait` where the run ends with this process. Raises UsageError."""
+    if is_local(options) or options.view_as(StandardOptions).runner in OWN_SERVERS:
+        raise UsageError("--no-wait needs a runner that goes on without this process, such as --runner=PortableRunner")
+    if options.view_as(PortableOptions).environment_type == "LOOPBACK":
+        raise UsageError("--no-wait: with --environment_type=LOOPBACK the workers are in this process, and end with it")
 
 
 def _check_endpoint(endpoint: str | None) -> None:

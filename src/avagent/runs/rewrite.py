@@ -60,6 +60,7 @@ class ShardReport:
         errors: clips in the dead-letter shard.
         late_failures: decisions that this phase turned into failures.
         decisions: digest of the decisions that it was written by, see `records.decisions_digest`; empty: not known.
+        undecided: clips of the input shard that have no decision, and are in neither shard.
     """
 
     name: str
@@ -72,6 +73,7 @@ class ShardReport:
     errors: int
     late_failures: tuple[LateFailure, ...] = ()
     decisions: str = ""
+    undecided: int = 0
 
     @property
     def clips(self) -> int:
@@ -163,20 +165,24 @@ class _Rewriter:
         self._output = output
         self._outcomes: Counter[Outcome] = Counter()
         self._late: list[LateFailure] = []
+        self._undecided = 0
         self.repairs: list[Repair] = []
 
     def run(self) -> None:
-        if not self._pending and self._holds_samples():
-            return
+        if not self._pending:
+            self._undecided = self._samples()
+            if self._undecided:
+                return
         self._output.begin()
         for item in self._items():
             if isinstance(item, Loose):
                 self._output.pass_on(item)
-            elif decision := self._pending.pop(item.index, None):
-                if isinstance(item, BadSample):
-                    self._bad(item, decision)
-                else:
-                    self._sample(item, decision)
+            elif (decision := self._pending.pop(item.index, None)) is None:
+                self._undecided += 1
+            elif isinstance(item, BadSample):
+                self._bad(item, decision)
+            else:
+                self._sample(item, decision)
         for index in sorted(self._pending):
             self._missing(self._pending[index])
 
@@ -192,14 +198,15 @@ class _Rewriter:
             md5="",
             errors=errors,
             late_failures=tuple(self._late),
+            undecided=self._undecided,
         )
         if report.clips != total:
             raise AVAgentError(f"{self._shard}: {total} clips were decided on, {report.clips} written")
         return report
 
-    def _holds_samples(self) -> bool:
+    def _samples(self) -> int:
         items = self._format.iter_samples(self._shard, self._options.reading)
-        return any(not isinstance(item, Loose) for item in items)
+        return sum(not isinstance(item, Loose) for item in items)
 
     def _items(self) -> Iterator[Any]:
         """What the shard holds; a shard that could not be read when it was decided on may still be unreadable."""

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -18,29 +17,14 @@ from avagent.core.state import ClipDecision, ClipState
 from avagent.media.store import MediaStore
 from avagent.records.changes import write_changes
 from avagent.runs.known_clips import KnownClips
-from avagent.runs.previous import Earlier
+from avagent.runs.run_plan import ShardTask
 from avagent.shards.formats import DEFAULT_OPTIONS, ShardOptions, read_shard
 from avagent.shards.samples import BadSample, LoadedClip
-from avagent.transforms.metrics import NAMESPACE
+from avagent.transforms.metrics import NAMESPACE, note_moment
 from avagent.transforms.store import StoreConfig, process_store
 
 STATES = "states"
 REUSED = "reused"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardTask:
-    """A shard to work on.
-
-    Attributes:
-        url: of the shard.
-        clips: only so many of its first clips; None: all.
-        earlier: what the previous run offers for it; None: there is none. What changed goes to the manifest.
-    """
-
-    url: str
-    clips: int | None = None
-    earlier: Earlier | None = None
 
 
 def read_states(task: ShardTask, store: MediaStore, options: ShardOptions = DEFAULT_OPTIONS) -> Iterator[ClipState]:
@@ -70,6 +54,7 @@ class ReadShards(beam.PTransform):
 
 
 def _read(task: ShardTask, store: StoreConfig, output: str) -> Iterator[ClipState | TaggedOutput]:
+    note_moment("decide")
     media = process_store(store)
     if task.earlier is None:
         yield from read_states(task, media, store.shards)
