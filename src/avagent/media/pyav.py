@@ -69,6 +69,31 @@ def is_list(layout: str) -> bool:
     return " channels (" in layout
 
 
+def samples_of(context: AudioCodecContext, packet: AnyPacket) -> int:
+    """Samples of each channel that a packet holds, by its codec's rules; 0: they do not tell."""
+    name, extradata = context.codec.canonical_name, context.extradata or b""
+    if name.startswith("pcm_"):
+        digits = "".join(c for c in name.split("_")[1] if c.isdigit())
+        return packet.size // (layout_of(context).nb_channels * (int(digits) // 8 if digits else 1))
+    if name == "opus":
+        return _opus_samples(bytes(packet)[:2])
+    if name == "flac" and extradata[:2] == extradata[2:4] and extradata[:2]:
+        return int.from_bytes(extradata[:2], "big")
+    return context.frame_size if name in _EVEN else 0
+
+
+_EVEN = ("aac", "ac3", "eac3", "mp2", "mp3")
+"""Codecs of which every packet of a stream holds as many samples."""
+
+
+def _opus_samples(head: bytes) -> int:
+    """RFC 6716, section 3.1: frame size by configuration, number of frames by code; at 48 kHz."""
+    config, code = head[0] >> 3, head[0] & 3
+    silk, celt = (480, 960, 1920, 2880), (120, 240, 480, 960)
+    frame = silk[config % 4] if config < 12 else silk[config % 2] if config < 16 else celt[config % 4]
+    return frame * (head[1] & 63 if code == 3 and len(head) > 1 else min(code, 1) + 1)
+
+
 def sample_format_of(context: AudioCodecContext) -> AudioFormat | None:
     """The decoder's sample format; None: damaged headers do not tell."""
     return cast("AudioFormat | None", context.format)
