@@ -24,6 +24,7 @@ from avagent.media.pyav import (
     add_picture_attachment,
     add_sound_stream,
     context_of,
+    fill_decoding_times,
     mux,
 )
 
@@ -189,6 +190,8 @@ class _Writer:
         job = self.job
         packets = [] if job.container is None else [p for p in job.container.demux() if p.size]
         copies, stream, order = self._add_streams(packets)
+        for index in copies:
+            fill_decoding_times([p for p in packets if p.stream_index == index])
         self._add_metadata()
         try:
             self.output.start_encoding()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
@@ -156,8 +157,9 @@ def add_copied_stream(output: OutputContainer, stream: StreamT) -> StreamT:
     copied = output.add_stream_from_template(stream, opaque=True)
     source = context_of(stream)
     if source is not None:
-        # Two tags can stand for one codec (hvc1, hev1): players tell them apart.
-        copied.codec_context.codec_tag = source.codec_tag
+        # Two tags can stand for one codec (hvc1, hev1): players tell them apart. AVI has numbers, its own.
+        with suppress(UnicodeDecodeError):
+            copied.codec_context.codec_tag = source.codec_tag
     copied.metadata.update(stream.metadata)
     copied.disposition = stream.disposition
     return copied
@@ -173,6 +175,20 @@ def add_picture_attachment(output: OutputContainer, stream: Stream, packet: AnyP
 def mux(output: OutputContainer, packets: Sequence[AnyPacket]) -> None:
     """Write packets."""
     output.mux(packets)
+
+
+def fill_decoding_times(packets: Sequence[AnyPacket]) -> None:
+    """Give the packets of one stream the decoding times that Matroska does not keep, if any lacks one.
+
+    FFmpeg works them out, but not for the first pictures that are out of order; muxers then refuse its guesses.
+    """
+    shown = [packet.pts for packet in packets if packet.pts is not None]
+    if len(shown) < len(packets) or all(packet.dts is not None for packet in packets):
+        return
+    ordered = sorted(shown)
+    delay = max(at - pts for at, pts in zip(ordered, shown, strict=True))
+    for packet, at in zip(packets, ordered, strict=True):
+        packet.dts = at - delay
 
 
 def mark_padding(packet: AnyPacket, samples: int) -> None:
