@@ -26,6 +26,7 @@ from avagent.media.pyav import (
     context_of,
     fill_decoding_times,
     mux,
+    ogg_picture,
 )
 
 MOV_MUXERS = ("mp4", "mov", "ipod", "3gp")
@@ -233,6 +234,9 @@ class _Writer:
             elif is_cover(stream) and self.muxer in _ATTACHES:
                 add_picture_attachment(self.output, stream, next(p for p in packets if p.stream_index == stream.index))
                 order.append(stream)
+            elif is_cover(stream) and self.muxer == "ogg" and "METADATA_BLOCK_PICTURE" not in self.output.metadata:
+                cover = next(p for p in packets if p.stream_index == stream.index)
+                self.output.metadata["METADATA_BLOCK_PICTURE"] = ogg_picture(stream, cover)
             else:
                 copies[stream.index] = self._copy(stream)
                 order.append(stream)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -170,6 +171,16 @@ def add_picture_attachment(output: OutputContainer, stream: Stream, packet: AnyP
     name, kind = stream.metadata.get("filename", "cover"), stream.metadata.get("mimetype", "image/jpeg")
     copied = output.add_attachment(name, kind, bytes(packet))
     copied.metadata.update(stream.metadata)
+
+
+def ogg_picture(stream: Stream, packet: AnyPacket) -> str:
+    """A cover picture as Ogg keeps it: FLAC's picture block in Base64 (RFC 9639, section 8.8), front cover."""
+    context = cast("VideoCodecContext", context_of(stream))
+    kind = "image/png" if context.name.endswith("png") else "image/jpeg"
+    data, title = bytes(packet), stream.metadata.get("title", "").encode()
+    parts = struct.pack(">II", 3, len(kind)) + kind.encode() + struct.pack(">I", len(title)) + title
+    size = struct.pack(">IIIII", context.width, context.height, 24, 0, len(data))
+    return b64encode(parts + size + data).decode()
 
 
 def mux(output: OutputContainer, packets: Sequence[AnyPacket]) -> None:
