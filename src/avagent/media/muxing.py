@@ -24,7 +24,9 @@ from avagent.media.pyav import (
     add_picture_attachment,
     add_sound_stream,
     context_of,
+    fill_decoding_times,
     mux,
+    ogg_picture,
 )
 
 MOV_MUXERS = ("mp4", "mov", "ipod", "3gp")
@@ -189,6 +191,8 @@ class _Writer:
         job = self.job
         packets = [] if job.container is None else [p for p in job.container.demux() if p.size]
         copies, stream, order = self._add_streams(packets)
+        for index in copies:
+            fill_decoding_times([p for p in packets if p.stream_index == index])
         self._add_metadata()
         try:
             self.output.start_encoding()
@@ -230,6 +234,9 @@ class _Writer:
             elif is_cover(stream) and self.muxer in _ATTACHES:
                 add_picture_attachment(self.output, stream, next(p for p in packets if p.stream_index == stream.index))
                 order.append(stream)
+            elif is_cover(stream) and self.muxer == "ogg" and "METADATA_BLOCK_PICTURE" not in self.output.metadata:
+                cover = next(p for p in packets if p.stream_index == stream.index)
+                self.output.metadata["METADATA_BLOCK_PICTURE"] = ogg_picture(stream, cover)
             else:
                 copies[stream.index] = self._copy(stream)
                 order.append(stream)

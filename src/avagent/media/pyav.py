@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
@@ -69,6 +71,31 @@ def is_list(layout: str) -> bool:
     return " channels (" in layout
 
 
+def samples_of(context: AudioCodecContext, packet: AnyPacket) -> int:
+    """Samples of each channel that a packet holds, by its codec's rules; 0: they do not tell."""
+    name, extradata = context.codec.canonical_name, context.extradata or b""
+    if name.startswith("pcm_"):
+        digits = "".join(c for c in name.split("_")[1] if c.isdigit())
+        return packet.size // (layout_of(context).nb_channels * (int(digits) // 8 if digits else 1))
+    if name == "opus":
+        return _opus_samples(bytes(packet)[:2])
+    if name == "flac" and extradata[:2] == extradata[2:4] and extradata[:2]:
+        return int.from_bytes(extradata[:2], "big")
+    return context.frame_size if name in _EVEN else 0
+
+
+_EVEN = ("aac", "ac3", "eac3", "mp2", "mp3")
+"""Codecs of which every packet of a stream holds as many samples."""
+
+
+def _opus_samples(head: bytes) -> int:
+    """RFC 6716, section 3.1: frame size by configuration, number of frames by code; at 48 kHz."""
+    config, code = head[0] >> 3, head[0] & 3
+    silk, celt = (480, 960, 1920, 2880), (120, 240, 480, 960)
+    frame = silk[config % 4] if config < 12 else silk[config % 2] if config < 16 else celt[config % 4]
+    return frame * (head[1] & 63 if code == 3 and len(head) > 1 else min(code, 1) + 1)
+
+
 def sample_format_of(context: AudioCodecContext) -> AudioFormat | None:
     """The decoder's sample format; None: damaged headers do not tell."""
     return cast("AudioFormat | None", context.format)
@@ -131,8 +158,9 @@ def add_copied_stream(output: OutputContainer, stream: StreamT) -> StreamT:
     copied = output.add_stream_from_template(stream, opaque=True)
     source = context_of(stream)
     if source is not None:
-        # Two tags can stand for one codec (hvc1, hev1): players tell them apart.
-        copied.codec_context.codec_tag = source.codec_tag
+        # Two tags can stand for one codec (hvc1, hev1): players tell them apart. AVI has numbers, its own.
+        with suppress(UnicodeDecodeError):
+            copied.codec_context.codec_tag = source.codec_tag
     copied.metadata.update(stream.metadata)
     copied.disposition = stream.disposition
     return copied
@@ -145,9 +173,33 @@ def add_picture_attachment(output: OutputContainer, stream: Stream, packet: AnyP
     copied.metadata.update(stream.metadata)
 
 
+def ogg_picture(stream: Stream, packet: AnyPacket) -> str:
+    """A cover picture as Ogg keeps it: FLAC's picture block in Base64 (RFC 9639, section 8.8), front cover."""
+    context = cast("VideoCodecContext", context_of(stream))
+    kind = "image/png" if context.name.endswith("png") else "image/jpeg"
+    data, title = bytes(packet), stream.metadata.get("title", "").encode()
+    parts = struct.pack(">II", 3, len(kind)) + kind.encode() + struct.pack(">I", len(title)) + title
+    size = struct.pack(">IIIII", context.width, context.height, 24, 0, len(data))
+    return b64encode(parts + size + data).decode()
+
+
 def mux(output: OutputContainer, packets: Sequence[AnyPacket]) -> None:
     """Write packets."""
     output.mux(packets)
+
+
+def fill_decoding_times(packets: Sequence[AnyPacket]) -> None:
+    """Give the packets of one stream the decoding times that Matroska does not keep, if any lacks one.
+
+    FFmpeg works them out, but not for the first pictures that are out of order; muxers then refuse its guesses.
+    """
+    shown = [packet.pts for packet in packets if packet.pts is not None]
+    if len(shown) < len(packets) or all(packet.dts is not None for packet in packets):
+        return
+    ordered = sorted(shown)
+    delay = max(at - pts for at, pts in zip(ordered, shown, strict=True))
+    for packet, at in zip(packets, ordered, strict=True):
+        packet.dts = at - delay
 
 
 def mark_padding(packet: AnyPacket, samples: int) -> None:

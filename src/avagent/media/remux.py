@@ -19,6 +19,7 @@ from avagent.media.audio_codec import Encoding, Source, possible_encodings
 from avagent.media.demux import audio_stream, open_media, video_stream
 from avagent.media.edit_list import is_spliced
 from avagent.media.iso_sound import SoundTrack, replace_sound
+from avagent.media.kept_tags import keep_tags
 from avagent.media.limits import DEFAULT_LIMITS, MediaLimits
 from avagent.media.muxing import KEEPS_START, MOV_MUXERS, Job, mux_again, mux_sound, unsupported_edits
 from avagent.media.pyav import AnyPacket, layout_of, sample_format_of
@@ -212,4 +213,5 @@ def _written(data: bytes, old: _Old, waveform: Waveform, encoding: Encoding, lim
         # Encoders delay by fractions such as 6.5 ms: rounding a tie up would move the sound with every generation.
         start -= 1
     with open_media(data, limits) as container:
-        return mux_again(Job(container, audio_stream(container), waveform, encoding, start, data), old.muxer)
+        result = mux_again(Job(container, audio_stream(container), waveform, encoding, start, data), old.muxer)
+    return keep_tags(data, result, old.muxer)
