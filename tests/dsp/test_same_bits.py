@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avagent.dsp.products import convolved, energy, inner, matrix_product, moving_mean, row_products
+from avagent.dsp.threads import ask_for_one_thread
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src" / "avagent"
@@ -67,9 +68,31 @@ def test_the_settings_reach_blas():
     assert len(seen) > 1
 
 
+def test_processes_run_one_thread_even_if_they_were_told_otherwise():
+    code = (
+        "import json, sys, threadpoolctl\n"
+        "from avagent.dsp.threads import run_one_thread\n"
+        "before = [pool['num_threads'] for pool in threadpoolctl.threadpool_info()]\n"
+        "run_one_thread()\n"
+        "after = [pool['num_threads'] for pool in threadpoolctl.threadpool_info() if pool['user_api'] == 'blas']\n"
+        "json.dump([before, after], sys.stdout)"
+    )
+    told = {**os.environ, "OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "4"}
+    done = subprocess.run([sys.executable, "-c", code], env=told, capture_output=True, check=True)
+    before, after = json.loads(done.stdout)
+    assert max(before) > 1
+    assert set(after) == {1}
+
+
+def test_what_the_user_has_set_stays():
+    environment = {"OMP_NUM_THREADS": "8"}
+    ask_for_one_thread(environment)
+    assert environment["OMP_NUM_THREADS"] == "8"
+    assert environment["OPENBLAS_NUM_THREADS"] == "1"
+
+
 def test_nothing_that_edits_or_measures_asks_blas():
-    rooms = [*(SOURCE / "dsp").rglob("*.py"), *(SOURCE / "models" / "embedded").rglob("*.py")]
-    assert not [found for path in rooms for found in _by_blas(path)]
+    assert not [found for path in (SOURCE / "dsp").rglob("*.py") for found in _by_blas(path)]
 
 
 def _by_blas(path: Path) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions, WorkerOptions
 
 from avagent.core.errors import UsageError
+from avagent.dsp.threads import ask_for_one_thread
 
 FN_API_RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
 """The default, named in full: plain `DirectRunner` tries to fetch and start another runner first."""
@@ -34,6 +35,7 @@ def beam_options(arguments: Sequence[str], own_options: Sequence[str] = ()) -> P
         UsageError: an argument that neither we nor Beam's local runner know. Other runners take options that Beam
             learns only from their job server, so there an unknown one passes. A `--job_endpoint` where nobody listens.
     """
+    ask_for_one_thread()
     options = PipelineOptions(list(arguments))
     standard = options.view_as(StandardOptions)
     if standard.runner in (None, "FnApiRunner"):

@@ -81,7 +81,7 @@ def _parts(session: Session, plan: RunPlan, steps: set[Step], paths: dict[str, s
         output=session.output,
         identity=plan.identity,
         carry=Step.CARRY in steps,
-        loop=replace(wired.loop, progress=paths.get("decide")) if decides else None,
+        loop=replace(wired.loop, progress=paths.get("decide"), parts=session.output) if decides else None,
         target=None if plan.work is Work.DECIDE else target,
         progress=paths.get("carry"),
     )

@@ -12,6 +12,7 @@ from avagent.core.state import ClipDecision, Outcome
 from avagent.records.decisions import read_decisions
 from avagent.records.manifest import ManifestCounts, decisions_url, manifest_url, write_manifest
 from avagent.runs.commit import check_decided, check_number, finalize, write_run
+from avagent.runs.decision_parts import PARTS_FOLDER
 from avagent.runs.previous import publish, read_previous
 from avagent.runs.refresh import write_changes_table
 from avagent.runs.run_plan import PLAN_FILE, RunPlan, ShardTask, Work, read_plan
@@ -51,6 +52,7 @@ def finish_run(output: str, identity: str) -> None:
 
 def remove_scaffold(output: str) -> None:
     """Remove what only an unfinished run needs. Raises OSError."""
+    storage.remove(manifest_url(output, PARTS_FOLDER), recursive=True)
     storage.remove(manifest_url(output, PLAN_FILE))
 
 

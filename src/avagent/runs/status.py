@@ -8,6 +8,7 @@ from avagent import storage
 from avagent.core.errors import UsageError
 from avagent.records.manifest import manifest_url, shards_decided
 from avagent.runs.commit import CLAIM_FILE, RUN_FILE, SUCCESS_FILE
+from avagent.runs.decision_parts import clips_in_parts
 from avagent.runs.run_plan import Work, read_plan
 from avagent.runs.shard_reports import shards_reported
 
@@ -21,6 +22,7 @@ class RunStatus:
         work: which parts it has; None: no plan is there, it is finished or was not started.
         shards: of the input; None: see `work`.
         decided: shards with decisions.
+        clips: decided in other shards, about.
         written: shards with a report.
     """
 
@@ -28,6 +30,7 @@ class RunStatus:
     work: Work | None
     shards: int | None
     decided: int
+    clips: int
     written: int
 
     def lines(self) -> list[str]:
@@ -36,8 +39,10 @@ class RunStatus:
             return [f"complete: {self.written} shards"]
         if self.work is None:
             return [f"not running: {self.decided} shards decided, {self.written} written"]
-        found = [f"{self.work}: {self.shards} shards, {self.decided} decided"]
-        return found if self.work is Work.DECIDE else [f"{found[0]}, {self.written} written"]
+        line = f"{self.work}: {self.shards} shards, {self.decided} decided"
+        if self.clips:
+            line += f" and {self.clips} clips of others"
+        return [line if self.work is Work.DECIDE else f"{line}, {self.written} written"]
 
 
 def read_status(output: str) -> RunStatus:
@@ -56,5 +61,6 @@ def read_status(output: str) -> RunStatus:
         work=plan.work if plan is not None else None,
         shards=len(plan.tasks) if plan is not None else None,
         decided=len(shards_decided(output)),
+        clips=0 if plan is None else clips_in_parts(output),
         written=len(shards_reported(output)),
     )

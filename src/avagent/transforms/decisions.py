@@ -14,17 +14,19 @@ from apache_beam.pvalue import PCollection
 from avagent.core.state import ClipDecision
 from avagent.records.decisions import write_decisions
 from avagent.records.manifest import decisions_url
+from avagent.runs.decision_parts import remove_parts
 from avagent.runs.run_plan import ShardTask
 from avagent.transforms.loop import Loop
 from avagent.transforms.metrics import phase_span
-from avagent.transforms.read import REUSED, STATES, ReadShards
-from avagent.transforms.refine import DecideClips
+from avagent.transforms.read import RESUMED, REUSED, STATES, ReadShards
+from avagent.transforms.refine import DecideClips, EndClips
 
 
 class DecideShards(beam.PTransform):
     """Shards to decision files in the manifest of the output folder: read, caption, score, refine, write.
 
-    What the previous run decided, and still holds, goes past all models.
+    What the previous run decided, and still holds, goes past all models; so does what an earlier try of this run
+    decided.
     """
 
     def __init__(self, loop: Loop, output: str) -> None:
@@ -34,9 +36,12 @@ class DecideShards(beam.PTransform):
 
     def expand(self, tasks: PCollection[ShardTask]) -> PCollection[ShardTask]:
         """ShardTask -> the same, once the shard's decisions are written; shards without clips included."""
-        read: Any = tasks | "ReadShards" >> ReadShards(self._loop.store, self._output)
-        made = read[STATES] | "DecideClips" >> DecideClips(self._loop)
-        decided: Any = (made, read[REUSED]) | "AllDecisions" >> beam.Flatten() | "KeyByShard" >> beam.Map(_keyed)
+        loop = self._loop
+        read: Any = tasks | "ReadShards" >> ReadShards(loop.store, self._output, loop.parts)
+        made = read[STATES] | "DecideClips" >> DecideClips(loop)
+        resumed = read[RESUMED] | "ResumedClips" >> EndClips(loop, resumed=True)
+        together = (made, resumed, read[REUSED])
+        decided: Any = together | "AllDecisions" >> beam.Flatten() | "KeyByShard" >> beam.Map(_keyed)
         listed: Any = tasks | "Listed" >> beam.Map(_listed)
         written: Any = (
             (decided, listed)
@@ -69,5 +74,6 @@ def _write(grouped: tuple[str, Iterable[ClipDecision | ShardTask]], output: str)
 
     with phase_span("decide"):
         write_decisions(decisions_url(output, shard), decisions())
+        remove_parts(output, shard)
     # A shard that was listed twice is one shard.
     yield from tasks[:1]

@@ -16,6 +16,7 @@ from apache_beam.pvalue import PCollection
 from avagent.core.actions import Action
 from avagent.core.clip import Clip, ClipRef, Member
 from avagent.core.errors import ParameterError
+from avagent.dsp.threads import run_one_thread
 from avagent.media.decoder_process import process_decoder
 from avagent.media.repair import repair_sound
 from avagent.records.changes import read_changes
@@ -114,6 +115,7 @@ class ApplyDecisions(beam.PTransform):
 
 
 def _rewrite(task: ShardTask, target: ApplyTarget) -> ShardReport:
+    run_one_thread()
     configure(target.shards.storage)
     with count_retries(), phase_span("apply"):
         report = apply_decisions(task.url, target, task.earlier)
