@@ -32,9 +32,10 @@ from _copies import ROOT, base_clips, write_copies
 from avagent.core.decide import Policy
 from avagent.models.registry import build_captioner, build_planner, build_scorer
 from avagent.pipelines.beam_options import beam_options
+from avagent.runs.run_plan import ShardTask
 from avagent.shards.listing import list_shards
 from avagent.transforms.loop import Loop, PortLoader
-from avagent.transforms.read import STATES, ReadShards, ShardTask, read_states
+from avagent.transforms.read import STATES, ReadShards, read_states
 from avagent.transforms.refine import CaptionClips
 from avagent.transforms.store import StoreConfig, process_store
 
@@ -121,7 +122,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     base = base_clips(folder / "base", BASE_CLIPS)
     rows: list[dict[str, float]] = []
     loop = make_loop(options.captioner, port_options)
-    _kept = loop.captioner.host()  # the pipeline finds it loaded
+    kept = loop.captioner.host()
+    kept.load()  # the pipeline finds it so
     for number in range(options.repeats + 1):
         clips = options.clips if number else BASE_CLIPS
         copies = write_copies(base, folder / f"clips-{number}", clips, -(-clips // SHARDS))

@@ -18,21 +18,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import apache_beam as beam
 from _copies import base_clips, write_copies
-from rich.console import Console
 
 from avagent.core.state import ClipDecision, ClipState, conclude
-from avagent.pipelines.apply_phase import apply_phase
 from avagent.pipelines.beam_options import beam_options
-from avagent.pipelines.decide_phase import decide_phase
 from avagent.pipelines.recipe import load_recipe
-from avagent.pipelines.run import Session, list_inputs
 from avagent.pipelines.wiring import Wired, wire
 from avagent.records.decisions import write_decisions
 from avagent.records.manifest import decisions_url
+from avagent.runs.run_plan import ShardTask
 from avagent.shards.listing import list_shards
+from avagent.transforms.decisions import DecideShards
 from avagent.transforms.loop import Loop
-from avagent.transforms.read import ShardTask, read_states
+from avagent.transforms.read import read_states
 from avagent.transforms.stages import (
     caption_clips,
     close_round,
@@ -42,7 +41,7 @@ from avagent.transforms.stages import (
     score_originals,
 )
 from avagent.transforms.store import StoreConfig, process_store
-from avagent.transforms.write import ApplyTarget, apply_decisions
+from avagent.transforms.write import ApplyDecisions, ApplyTarget, apply_decisions
 
 RESULTS = Path(__file__).resolve().parent / "results" / "overhead.json"
 BASE_CLIPS = 12
@@ -72,11 +71,12 @@ def fresh(wired: Wired) -> Wired:
 
 def by_pipeline(wired: Wired, shards: list[str], output: Path) -> Seconds:
     """Time of decide and apply on Beam."""
-    session = Session(output=str(output), wired=wired, options=beam_options([]), console=Console(quiet=True))
-    tasks = [ShardTask(url=shard) for shard in shards]
+    target = ApplyTarget(output=str(output), provenance=wired.provenance)
     started = Seconds.now()
-    decide_phase(session, tasks, list_inputs(shards))
-    apply_phase(session, tasks)
+    with beam.Pipeline(options=beam_options([])) as pipeline:
+        tasks = pipeline | "Shards" >> beam.Create([ShardTask(url=shard) for shard in shards], reshuffle=False)
+        decided = tasks | "Decide" >> DecideShards(wired.loop, str(output))
+        _ = decided | "Apply" >> ApplyDecisions(target)
     return Seconds.now().since(started)
 
 

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from avagent.core.errors import FailureReason, MediaError
 from avagent.core.media import Waveform
+from avagent.media.pyav import frame_of
 
 VP8 = {"deadline": "realtime", "cpu-used": "8", "g": "10"}
 """Options that make libvpx fast."""
@@ -115,7 +116,7 @@ def encode_video(stream: VideoStream, recipe: Recipe) -> list[Packet]:
 def _add_audio(out: av.container.OutputContainer, recipe: Recipe) -> AudioStream:
     sound = recipe.sound or tone_bursts(recipe.frames / recipe.frame_rate)
     stream = out.add_stream(recipe.audio_codec, rate=sound.rate, options=dict(recipe.audio_options))
-    stream.layout = {1: "mono", 2: "stereo", 6: "5.1"}[sound.channels]
+    stream.layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[sound.channels]
     stream.codec_context.flags |= 1 << 23
     stream.codec_context.bit_rate = 96_000 * sound.channels
     return stream
@@ -130,11 +131,9 @@ def encode_sound(stream: AudioStream, recipe: Recipe) -> list[Packet]:
     packets: list[Packet] = []
     step = context.frame_size or 1024
     for first in range(0, sound.length, step):
-        frame = av.AudioFrame.from_ndarray(
-            _as_format(sound.samples[:, first : first + step], context.format.name),
-            format=context.format.name,
-            layout=context.layout.name,
-        )
+        values = _as_format(sound.samples[:, first : first + step], context.format.name)
+        # PyAV's own way fails for eight planes and more.
+        frame = frame_of(values, context.format.name, context.layout.name)
         frame.sample_rate, frame.pts, frame.time_base = sound.rate, offset + first, Fraction(1, sound.rate)
         packets += stream.encode(frame)
     return [*packets, *stream.encode(None)]
@@ -149,7 +148,7 @@ def _as_format(block: np.ndarray, name: str) -> np.ndarray:
         "s32": lambda: np.round(block * 32768).astype(np.int32) << 16,
         "u8": lambda: np.round(block * 128 + 128).astype(np.uint8),
     }[kind]()
-    return np.ascontiguousarray(values if name.endswith("p") else values.T.reshape(1, -1))
+    return np.ascontiguousarray(values)
 
 
 def _subtitle_packets(stream: av.stream.Stream, recipe: Recipe) -> list[Packet]:

@@ -155,3 +155,40 @@ def test_twice_is_much_like_once(action: Action) -> None:
     change = np.sqrt(np.mean(np.square(once.samples - noisy)))
     further = np.sqrt(np.mean(np.square(twice.samples - once.samples)))
     assert further < 0.35 * change
+
+
+@pytest.mark.parametrize("rate", [1_000, 4_000, 7_999, 100_001, 176_400, 384_000])
+@pytest.mark.parametrize("samples", [1, 2, 997])
+@same
+def test_the_editor_works_at_any_rate(action: Action, samples: int, rate: int) -> None:
+    rng = np.random.default_rng(rate)
+    sound = Waveform(rng.uniform(-0.5, 0.5, (2, samples)).astype(np.float32), rate)
+    edited = DspEditor().edit(sound, [action])
+    length = round(samples / action.factor) if isinstance(action, Speed) else samples
+    assert edited.samples.shape == (2, length)
+    assert edited.rate == rate
+    assert np.isfinite(edited.samples).all()
+
+
+@pytest.mark.parametrize("rate", [6_000, 7_350, 176_400, 192_000])
+def test_a_filter_does_at_other_rates_what_it_does_at_its_own(rate: int) -> None:
+    speech, noise = syllables(rate, 3.0), white(rate, 3.0, 0.02)
+    edited = DspEditor().edit(waveform(speech + noise, rate), [WienerFilter()]).samples
+    mean = np.abs(speech).mean()
+    assert np.sqrt(np.mean((edited - speech) ** 2)) < 0.7 * np.sqrt(np.mean(noise**2))
+    correlation = np.correlate(edited[0, : rate // 2], speech[0, : rate // 2], "full") if mean else np.zeros(1)
+    assert int(correlation.argmax()) == rate // 2 - 1
+
+
+def test_what_is_no_sound_any_more_is_refused_but_can_be_moved() -> None:
+    slow = Waveform(np.full((1, 50), 0.1, np.float32), 999)
+    with pytest.raises(EditError, match="got 999"):
+        DspEditor().edit(slow, [WienerFilter()])
+    assert DspEditor().edit(slow, [Shift(milliseconds=10.0)]).length == 50
+
+
+@pytest.mark.parametrize("rate", [6_000, 192_000, 384_000])
+def test_moving_sound_changes_no_sample_at_any_rate(rate: int) -> None:
+    sound = waveform(white(rate, 0.5, 0.1), rate)
+    moved = DspEditor().edit(sound, [Shift(milliseconds=10.0)]).samples
+    np.testing.assert_array_equal(moved[:, rate // 100 :], sound.samples[:, : -rate // 100])

@@ -31,6 +31,7 @@ KEYS = ("threshold", "fixable", "second", "hopeless", "silent", "broken")
 """What becomes of clips with such keys: see `scripted_ports`."""
 
 sys.path.insert(0, str(PORTS))
+from scripted_ports import ASKED  # noqa: E402, F401
 from tfrecord_tools import example, records  # noqa: E402
 
 

@@ -18,7 +18,7 @@ from avagent.core.errors import MissingModelError, UsageError
 from avagent.pipelines import cli
 from avagent.pipelines.beam_options import FN_API_RUNNER, beam_options, is_local
 from avagent.pipelines.commands.doctor import Health, examine
-from avagent.pipelines.progress import Tally, show_progress
+from avagent.pipelines.progress import Parts, Tally, show_lines
 from avagent.pipelines.recipe import load_recipe
 from avagent.transforms.progress import report_progress
 
@@ -133,12 +133,16 @@ def test_with_a_limit_progress_is_counted_in_clips():
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_is_shown(tmp_path: Path, terminal: bool):
-    path = tmp_path / "progress"
     console = Console(file=io.StringIO(), force_terminal=terminal)
-    tally = Tally(unit="clips", total_bytes=10)
-    with show_progress("decide", path, tally, console):
-        report_progress(str(path), "unchanged", 10)
-    assert dict(tally.labels) == {"unchanged": 1}
+    parts = Parts(tmp_path, {name: Tally(unit="clips", total_bytes=10) for name in ("decide", "apply", "rest")})
+    with show_lines(parts.lines, console, every_s=0.001):
+        for part, label in (("decide", "unchanged"), ("apply", "written")):
+            report_progress(parts.paths()[part], label, 10)
+        while "written" not in console.file.getvalue():
+            pass
+    decide, apply = parts.lines()
+    assert decide.startswith("decide: 1 clips")
+    assert apply.startswith("apply: 1 clips")
 
 
 def test_an_unexpected_error_is_one_line_and_a_traceback_only_when_asked(

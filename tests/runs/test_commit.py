@@ -15,11 +15,13 @@ from avagent.core.errors import AVAgentError, EditError, FailureReason, UsageErr
 from avagent.core.state import Outcome
 from avagent.records.decisions import write_decisions
 from avagent.records.manifest import decisions_url, manifest_url
-from avagent.runs.commit import claim_output, finalize, is_complete
+from avagent.runs.commit import check_decided, claim_output, finalize, is_complete
 from avagent.runs.rewrite import RewriteOptions, rewrite_shard
 from avagent.shards.listing import list_shards
 from avagent.shards.samples import BadSample
 from avagent.shards.webdataset.samples import read_shard
+
+EXPECTED = dict.fromkeys(("a.tar", "b.tar", "c.tar"))
 
 
 def edit(ref, clip, actions):
@@ -57,7 +59,9 @@ def clips(output):
 
 
 def test_everything_is_there_and_adds_up(root, output):
-    counts = finalize(output, reversed(refine(root, output)), fingerprint="f", run={"recipe": "embedded"})
+    counts = finalize(
+        output, reversed(refine(root, output)), expected=EXPECTED, fingerprint="f", run={"recipe": "embedded"}
+    )
     assert counts.outcomes == ((Outcome.IMPROVED, 3), (Outcome.UNCHANGED, 1), (Outcome.FAILED, 3))
     rows = clips(output)
     assert [(row["shard"], row["key"], row["outcome"]) for row in rows] == [
@@ -90,6 +94,7 @@ def test_everything_is_there_and_adds_up(root, output):
 
 def test_the_index_is_a_wids_index_of_the_refined_shards(root, output):
     reports = refine(root, output)
+    write_decisions(decisions_url(output, "0.tar"), [])
     finalize(
         output,
         [
@@ -98,6 +103,7 @@ def test_the_index_is_a_wids_index_of_the_refined_shards(root, output):
                 reports[0], name="0.tar", source="0.tar", url=None, nsamples=0, errors=0, outcomes=(), late_failures=()
             ),
         ],
+        expected={**EXPECTED, "0.tar": 0},
         fingerprint="f",
         run={},
     )
@@ -121,9 +127,9 @@ def snapshot(output):
 
 
 def test_twice_gives_the_same_folder(root, output):
-    finalize(output, refine(root, output), fingerprint="f", run={"b": 1, "a": 2})
+    finalize(output, refine(root, output), expected=EXPECTED, fingerprint="f", run={"b": 1, "a": 2})
     first = snapshot(output)
-    finalize(output, refine(root, output), fingerprint="f", run={"a": 2, "b": 1})
+    finalize(output, refine(root, output), expected=EXPECTED, fingerprint="f", run={"a": 2, "b": 1})
     assert snapshot(output) == first
     assert len(first) == 3 + 2 + 3 + 2
 
@@ -156,7 +162,14 @@ def repeat_a_decision(output, reports):
 
 def forget_a_shard(output, reports):
     del reports[1]
+
+
+def take_in_a_shard(output, reports):
     reports.append(replace(reports[0], name="d.tar", source="d.tar"))
+
+
+def decide_on_less(output, reports):
+    reports[2] = replace(reports[2], undecided=1)
 
 
 @pytest.mark.parametrize(
@@ -168,30 +181,54 @@ def forget_a_shard(output, reports):
         (add_dead_letters, r"_errors/c\.tar does not match the 0 failed clips"),
         (lose_a_decision, "counts do not add up"),
         (repeat_a_decision, "counts do not add up"),
-        (forget_a_shard, r"d\.tar should have"),
+        (forget_a_shard, r"1 of 3 shards were not written, such as b\.tar"),
+        (take_in_a_shard, r"d\.tar is not among the 3 shards"),
+        (decide_on_less, r"1 clips of .*c\.tar have no decision"),
     ],
 )
 def test_anything_missing_is_no_success(harm, message, root, output):
     reports = refine(root, output)
     harm(output, reports)
     with pytest.raises(AVAgentError, match=message):
-        finalize(output, reports, fingerprint="f", run={})
+        finalize(output, reports, expected=EXPECTED, fingerprint="f", run={})
     assert not storage.exists(storage.join(output, "_SUCCESS"))
     assert not storage.exists(storage.join(output, "index.json"))
+
+
+def test_a_part_of_a_run_has_the_clips_that_it_should_have(root, output):
+    reports = [replace(report, undecided=2) for report in refine(root, output)]
+    expected = {"a.tar": 3, "b.tar": 2, "c.tar": 2}
+    finalize(output, reports, expected=expected, fingerprint="f", run={})
+    with pytest.raises(AVAgentError, match=r"c\.tar should have 3 clips, found 2"):
+        finalize(output, reports, expected={**expected, "c.tar": 3}, fingerprint="f", run={})
+
+
+def test_shards_without_decisions_are_found(root, output):
+    refine(root, output)
+    check_decided(output, EXPECTED)
+    storage.remove(decisions_url(output, "b.tar"))
+    with pytest.raises(AVAgentError, match=r"1 of 3 shards have no decisions .*b\.tar\.jsonl"):
+        check_decided(output, EXPECTED)
 
 
 def test_absent_decisions_are_no_success(root, output):
     reports = refine(root, output)
     storage.remove(decisions_url(output, "a.tar"))
     with pytest.raises(FileNotFoundError):
-        finalize(output, reports, fingerprint="f", run={})
+        finalize(output, reports, expected=EXPECTED, fingerprint="f", run={})
     assert not storage.exists(storage.join(output, "_SUCCESS"))
 
 
 def test_two_reports_of_one_name_are_refused(root, output):
     reports = refine(root, output)
     with pytest.raises(UsageError, match="same name"):
-        finalize(output, [*reports, replace(reports[0], source="/elsewhere/a.tar")], fingerprint="f", run={})
+        finalize(
+            output,
+            [*reports, replace(reports[0], source="/elsewhere/a.tar")],
+            expected=EXPECTED,
+            fingerprint="f",
+            run={},
+        )
 
 
 def test_what_killed_writers_left_is_removed(root, output):
@@ -202,7 +239,7 @@ def test_what_killed_writers_left_is_removed(root, output):
     ]
     for url in left:
         storage.write_bytes(url, b"half")
-    finalize(output, reports, fingerprint="f", run={})
+    finalize(output, reports, expected=EXPECTED, fingerprint="f", run={})
     assert not any(storage.exists(url) for url in left)
     assert len(list_shards(output)) == 3
 
@@ -246,7 +283,7 @@ def test_a_run_is_complete_once_it_succeeded(root, output):
     claim_output(output, "f1")
     reports = refine(root, output)
     assert not is_complete(output, "f1")
-    finalize(output, reports, fingerprint="f", run={})
+    finalize(output, reports, expected=EXPECTED, fingerprint="f", run={})
     assert is_complete(output, "f1")
     assert not is_complete(output, "f2")
     claim_output(output, "f1", overwrite=True)
@@ -256,7 +293,7 @@ def test_a_run_is_complete_once_it_succeeded(root, output):
 
 def test_resuming_takes_the_success_back(root, output):
     claim_output(output, "f1")
-    finalize(output, refine(root, output), fingerprint="f", run={})
+    finalize(output, refine(root, output), expected=EXPECTED, fingerprint="f", run={})
     before = set(snapshot(output))
     claim_output(output, "f1")
     assert before - set(snapshot(output)) == {storage.join(output, "_SUCCESS")}
@@ -264,7 +301,7 @@ def test_resuming_takes_the_success_back(root, output):
 
 def test_another_run_is_refused_unless_overwritten(root, output):
     claim_output(output, "f1")
-    finalize(output, refine(root, output), fingerprint="f", run={})
+    finalize(output, refine(root, output), expected=EXPECTED, fingerprint="f", run={})
     storage.write_bytes(storage.join(output, "notes.md"), b"the user's own")
     with pytest.raises(UsageError, match="--overwrite"):
         claim_output(output, "f2")

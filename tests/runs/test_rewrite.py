@@ -31,8 +31,9 @@ from shard_tools import (
 from avagent import storage
 from avagent.core.actions import Pitch
 from avagent.core.clip import Member
-from avagent.core.errors import EditError, FailureReason, ParameterError
-from avagent.core.state import Outcome
+from avagent.core.errors import EditError, FailureReason, MediaError, ParameterError, Stage
+from avagent.core.state import LEFT_AS_IT_IS, Outcome
+from avagent.records.decisions import decision_from_json, decision_to_json
 from avagent.runs.rewrite import rewrite_shard
 from avagent.shards.limits import ShardLimits
 from avagent.shards.samples import BadSample
@@ -128,6 +129,28 @@ def test_a_failed_clip_goes_whole_to_the_dead_letters(shard, output):
     }
     assert not [name for name, _ in read_members(report.url) if name.startswith("b.")]
     assert (report.nsamples, report.errors, report.late_failures) == (3, 1, ())
+
+
+@pytest.mark.parametrize("reason", sorted(LEFT_AS_IT_IS))
+def test_a_clip_whose_repair_would_lose_something_leaves_as_it_came(shard, output, reason):
+    def edit(ref, clip, actions):
+        if ref.key == "b":
+            raise MediaError("stream 2 (data, gpmd) cannot be carried", reason=reason, stage=Stage.WRITE)
+        return loud(ref, clip, actions)
+
+    decisions = decide_all(shard, improved)
+    report = rewrite_shard(shard, decisions, options(output, edit))
+    assert report.outcomes == ((Outcome.IMPROVED, 3), (Outcome.UNCHANGED, 1))
+    assert report.errors == 0
+    after = dict(read_members(report.url))
+    assert after["b.MP4"] == b"video b"
+    record = json.loads(after["b.avagent.json"])
+    assert (record["outcome"], record["reason"], record["actions"]) == ("unchanged", str(reason), [])
+    assert record["remark"] == "stream 2 (data, gpmd) cannot be carried"
+    final = list(report.amend(decisions))[1]
+    assert (final.outcome, final.reason, final.actions) == (Outcome.UNCHANGED, str(reason), ())
+    assert (final.remark, final.failure, final.history) == (record["remark"], None, decisions[1].history)
+    assert decision_from_json(decision_to_json(final)) == final
 
 
 def test_an_edit_that_fails_now_turns_the_decision(shard, output):

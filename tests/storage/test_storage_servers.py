@@ -11,7 +11,7 @@ import uuid
 import pytest
 from shard_tools import tar_bytes
 from storage_servers import gcs_client, gcs_server, s3_client, s3_server
-from test_commit import refine
+from test_commit import EXPECTED, refine
 
 from avagent import storage
 from avagent.core.errors import UsageError
@@ -133,7 +133,7 @@ def test_a_run_is_the_same_as_on_local_files(root, tmp_path):
     outputs = [storage.join(place, "out") for place in (root, str(tmp_path))]
     for place, output in zip((root, str(tmp_path)), outputs, strict=True):
         claim_output(output, "f")
-        finalize(output, refine(place, output), fingerprint="f", run={"recipe": "embedded"})
+        finalize(output, refine(place, output), expected=EXPECTED, fingerprint="f", run={"recipe": "embedded"})
         assert is_complete(output, "f")
     names = ["a.tar", "b.tar", "c.tar", "index.json", "_SUCCESS", "_manifest/clips.parquet", "_manifest/run.json"]
     for name in names:

@@ -30,9 +30,9 @@ from avagent.core.history import Base
 from avagent.core.state import ClipDecision, Outcome
 from avagent.records.decisions import read_decisions
 from avagent.records.manifest import decisions_url
+from avagent.runs.run_plan import ShardTask
 from avagent.transforms.decisions import DecideShards
 from avagent.transforms.loop import Loop, PortLoader
-from avagent.transforms.read import ShardTask
 from avagent.transforms.store import StoreConfig
 
 RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"

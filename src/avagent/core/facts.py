@@ -49,6 +49,8 @@ class Facts:
         pitch: median fundamental frequency in Hz, and how much of the sound has one. None: no pitch.
         lag: how much the sound comes after the picture, in ms (negative: before); None without motion or onsets.
         duration_mismatch: duration of the sound minus that of the picture, in s; None without a picture stream.
+        clock_drift: by how much longer the timestamps of the sound took than its samples, as a share of these:
+            -0.02 for a clock 2% fast. The sound was laid out by its timestamps.
     """
 
     duration: float
@@ -71,3 +73,4 @@ class Facts:
     pitch: Estimate | None = None
     lag: Estimate | None = None
     duration_mismatch: float | None = None
+    clock_drift: float = 0.0

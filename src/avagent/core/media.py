@@ -135,6 +135,8 @@ class StreamInfo:
         channels: audio channels.
         width, height: in pixels.
         frame_rate: average, in Hz.
+        audio_drift: by how much longer the timestamps of the sound take than its samples, as a share of these, where
+            the container has timestamps of its own.
     """
 
     has_audio: bool
@@ -150,3 +152,4 @@ class StreamInfo:
     width: int | None = None
     height: int | None = None
     frame_rate: float | None = None
+    audio_drift: float = 0.0

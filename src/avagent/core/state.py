@@ -39,6 +39,12 @@ PASSING_REASONS = frozenset(
 """Causes of failure that may be gone at the next try, though the clip is the same."""
 
 
+LEFT_AS_IT_IS = frozenset(
+    {FailureReason.UNSUPPORTED_SOUND, FailureReason.UNSUPPORTED_STREAM, FailureReason.UNSUPPORTED_EDIT_LIST}
+)
+"""Why a repair cannot be written though the clip is sound: it leaves as it came, not as a dead letter."""
+
+
 class Outcome(StrEnum):
     """What became of a clip."""
 
@@ -89,6 +95,7 @@ class ClipDecision:
         captions, facts, history: the record.
         failure: for `failed` only.
         evaluation: by a held-out scorer, after everything was decided; None: the recipe names none.
+        remark: what stands behind the reason, in words; None: nothing more.
     """
 
     ref: ClipRef
@@ -100,6 +107,7 @@ class ClipDecision:
     history: History | None = None
     failure: Failure | None = None
     evaluation: Evaluation | None = None
+    remark: str | None = None
 
     @property
     def settled(self) -> bool:

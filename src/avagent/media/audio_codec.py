@@ -6,7 +6,7 @@ holds. A lossy encoder gets at least the bit rate of the source, and one at whic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -23,7 +23,7 @@ from av.error import FFmpegError
 
 from avagent.core.errors import FailureReason, MediaError, ParameterError, Stage
 from avagent.core.media import FloatArray, Waveform
-from avagent.media.pyav import AnyPacket, encode_sound, mark_padding
+from avagent.media.pyav import AnyPacket, encode_sound, frame_of, is_list, mark_padding
 
 _BY_NAME: Mapping[str, str] = {
     "aac": "aac",
@@ -41,19 +41,31 @@ _BY_NAME: Mapping[str, str] = {
 AUDIO_CODECS = ("source", *_BY_NAME, "pcm_s16le", "pcm_s24le", "pcm_f32le")
 """What `audio_codec` may be."""
 
-_FALLBACKS: Mapping[str, tuple[str, ...]] = {
-    "mp4": ("aac", "flac"),
-    "mov": ("aac", "pcm_s24le"),
-    "ipod": ("aac", "alac"),
+_LOSSY: Mapping[str, tuple[str, ...]] = {
+    "mp4": ("aac",),
+    "mov": ("aac",),
+    "ipod": ("aac",),
     "3gp": ("aac",),
-    "matroska": ("libopus", "aac", "flac"),
+    "matroska": ("libopus", "aac"),
     "webm": ("libopus",),
-    "ogg": ("libopus", "flac"),
+    "ogg": ("libopus",),
     "mp3": ("libmp3lame",),
-    "flac": ("flac",),
-    "wav": ("pcm_s16le", "pcm_f32le"),
 }
-"""What each container gets where the source's codec cannot be kept, best first."""
+"""What each container gets where a lossy source's codec cannot be kept, best first.
+
+Not here: WAV and AVI, which have no place for an encoder's delay."""
+
+_LOSSLESS: Mapping[str, tuple[str, ...]] = {
+    "mp4": ("flac", "alac", "pcm_s24le"),
+    "mov": ("pcm_s24le", "alac"),
+    "ipod": ("alac",),
+    "matroska": ("flac", "pcm_s24le"),
+    "ogg": ("flac",),
+    "flac": ("flac",),
+    "wav": ("pcm_s16le", "pcm_s24le", "pcm_f32le"),
+    "avi": ("pcm_s16le", "pcm_s24le"),
+}
+"""The same for a lossless source, and where no lossy codec comes out in time."""
 
 _LOSSY_FLOOR: Mapping[str, int] = {
     "aac": 128_000,
@@ -82,6 +94,8 @@ _RESAMPLED_TO: Mapping[str, int] = {
 """Rate in Hz for an encoder that does not take the sound's own."""
 
 
+_LOSSLESS_CODECS = ("alac", "ape", "flac", "mlp", "tak", "truehd", "tta", "wavpack")
+
 _HELD_BACK: Mapping[str, int] = {"ac3": 256, "eac3": 256, "mp2": 481}
 """Samples that these encoders keep at the end: they delay the sound, and have nothing that flushes it."""
 
@@ -101,6 +115,11 @@ class Source:
     bit_rate: int | None = None
     bits: int | None = None
     layout: str | None = None
+
+    @property
+    def lossless(self) -> bool:
+        """Whether no sample was changed for the sake of size; companded PCM was made smaller, but sample by sample."""
+        return self.codec is not None and self.codec.startswith(("pcm_", *_LOSSLESS_CODECS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +143,11 @@ class Encoding:
     bit_rate: int | None
 
 
-def choose_encoding(muxer: str, audio_codec: str, waveform: Waveform, source: Source) -> Encoding:
-    """The encoder for a waveform in a container.
+def possible_encodings(muxer: str, audio_codec: str, waveform: Waveform, source: Source) -> Iterator[Encoding]:
+    """The encoders that can be tried for a waveform in a container, best first.
+
+    Whether a container tells of an encoder's delay shows when the result is read back: what does not come out in time
+    is not taken, and the next one is tried.
 
     Args:
         muxer: FFmpeg's name of the container to write.
@@ -142,17 +164,21 @@ def choose_encoding(muxer: str, audio_codec: str, waveform: Waveform, source: So
     # Another encoder of the container is better than another sampling rate.
     settings = [(encoder, waveform.rate) for encoder in encoders]
     settings += [(encoder, _RESAMPLED_TO[encoder]) for encoder in encoders if encoder in _RESAMPLED_TO]
+    found = False
     for encoder, rate in settings:
-        for layout in _layouts(waveform.channels, source.layout):
-            encoding = _encoding(encoder, rate, layout, waveform.channels, source)
-            if _opens(encoding):
-                return encoding
-    raise MediaError(
-        f"no encoder for {waveform.channels} channels at {waveform.rate} Hz in a {muxer} container"
-        f" (tried {', '.join(encoders) or 'none'}); choose another audio codec, for example flac",
-        reason=FailureReason.UNSUPPORTED_MEDIA,
-        stage=Stage.WRITE,
-    )
+        layouts = _layouts(waveform.channels, source.layout)
+        choices = (_encoding(encoder, rate, layout, waveform.channels, source) for layout in layouts)
+        encoding = next((choice for choice in choices if _opens(choice)), None)
+        if encoding is not None:
+            found = True
+            yield encoding
+    if not found:
+        raise MediaError(
+            f"no encoder for {waveform.channels} channels at {waveform.rate} Hz in a {muxer} container"
+            f" (tried {', '.join(encoders) or 'none'}); choose another audio codec, for example flac",
+            reason=FailureReason.UNSUPPORTED_MEDIA,
+            stage=Stage.WRITE,
+        )
 
 
 def _check_encodable(waveform: Waveform) -> None:
@@ -175,8 +201,15 @@ def _candidates(muxer: str, audio_codec: str, source: Source) -> tuple[str, ...]
         raise ParameterError(f"unknown audio codec {audio_codec!r}; known: {', '.join(AUDIO_CODECS)}")
     if audio_codec != "source":
         return (_BY_NAME.get(audio_codec, audio_codec),)
-    kept = _kept(source.codec)
-    return tuple(dict.fromkeys((*([kept] if kept else []), *_FALLBACKS.get(muxer, ()))))
+    kept, lossless = _kept(source.codec), _lossless(muxer, source)
+    others = (*lossless, *_LOSSY.get(muxer, ())) if source.lossless else (*_LOSSY.get(muxer, ()), *lossless)
+    return tuple(dict.fromkeys((*([kept] if kept else []), *others)))
+
+
+def _lossless(muxer: str, source: Source) -> tuple[str, ...]:
+    """What a lossy decoder gives has no grid of 16 bits."""
+    choices = _LOSSLESS.get(muxer, ())
+    return choices if source.bits is not None or source.codec is None else tuple(c for c in choices if "s16" not in c)
 
 
 def _kept(codec: str | None) -> str | None:
@@ -187,11 +220,19 @@ def _kept(codec: str | None) -> str | None:
     return _BY_NAME.get(codec)
 
 
+_HEXADECAGONAL = 16
+"""The only layout of so many channels that FFmpeg's AAC encoder takes."""
+
+
 def _layouts(channels: int, source: str | None) -> tuple[str, ...]:
-    """Names to try: the source's own, FFmpeg's common ones for that number of channels."""
+    """Names to try: the source's own, FFmpeg's common ones for that number of channels, and none in particular.
+
+    Not an own list of channels, such as `2 channels (FR+FL)`: see :func:`avagent.media.pyav.layout_of`.
+    """
     common = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-    names = [source] if source and _channels_of(source) == channels else []
-    return tuple(dict.fromkeys([*names, common.get(channels, f"{channels}c")]))
+    names = [source] if source and not is_list(source) and _channels_of(source) == channels else []
+    others = [common.get(channels, f"{channels}c"), *(["hexadecagonal"] if channels == _HEXADECAGONAL else [])]
+    return tuple(dict.fromkeys([*names, *others, f"{channels} channels"]))
 
 
 def _channels_of(layout: str) -> int:
@@ -312,9 +353,7 @@ def encode(stream: AudioStream, waveform: Waveform, encoding: Encoding, start: i
 
 
 def _frame(block: FloatArray, encoding: Encoding, position: int) -> AudioFrame:
-    values = _quantized(block, encoding)
-    array = values if encoding.sample_format.endswith("p") else values.T.reshape(1, -1)
-    frame = AudioFrame.from_ndarray(np.ascontiguousarray(array), format=encoding.sample_format, layout=encoding.layout)
+    frame = frame_of(_quantized(block, encoding), encoding.sample_format, encoding.layout)
     frame.sample_rate, frame.time_base, frame.pts = encoding.rate, Fraction(1, encoding.rate), position
     return frame
 

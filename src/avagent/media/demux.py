@@ -6,6 +6,7 @@ import io
 from collections.abc import Generator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import accumulate
 
 import av
 from av.audio.stream import AudioStream
@@ -17,10 +18,11 @@ from av.video.stream import VideoStream
 from avagent.core.errors import FailureReason, MediaError
 from avagent.core.media import StreamInfo
 from avagent.media.limits import DEFAULT_LIMITS, MediaLimits, over_limit
-from avagent.media.pyav import audio_context, video_context
+from avagent.media.pyav import AnyPacket, audio_context, layout_of, samples_of, video_context
+from avagent.media.timeline import drift_of
 
 # Playlist and script demuxers (hls, concat, ...) would let a member of a shard open files and addresses of its choice.
-_FORMATS = "mov,mp4,matroska,webm,ogg,wav,flac,mp3,aac,png_pipe,jpeg_pipe"
+_FORMATS = "mov,mp4,matroska,webm,avi,ogg,wav,flac,mp3,aac,png_pipe,jpeg_pipe"
 
 _ISO_STARTS = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 
@@ -98,7 +100,7 @@ def _apply_limits(container: InputContainer, limits: MediaLimits, *, look_ahead:
     durations = [seconds(stream.duration, stream.time_base) or 0.0 for stream in container.streams]
     _limit_duration(max([(container.duration or 0) / 1e6, *durations]), limits)
     for video in container.streams.video:
-        unknown_may_be = look_ahead and not _is_image(container) and not _is_cover(video)
+        unknown_may_be = look_ahead and not _is_image(container) and not is_cover(video)
         _limit_picture(video, limits, unknown_is_too_large=unknown_may_be)
     for audio in container.streams.audio:
         _limit_sound(audio, limits)
@@ -117,7 +119,7 @@ def _limit_picture(stream: VideoStream, limits: MediaLimits, *, unknown_is_too_l
     if context is not None:
         context.options["max_pixels"] = str(limits.picture_pixels)
     width, height = (context.width, context.height) if context is not None else (0, 0)
-    unknown = unknown_is_too_large and 0 in (width, height)
+    unknown = unknown_is_too_large and context is not None and 0 in (width, height)
     if max(width, height) > limits.picture_side or width * height > limits.picture_pixels or unknown:
         size = "an impossible size or too many pixels" if unknown else f"{width}x{height}"
         raise over_limit(
@@ -133,7 +135,7 @@ def _limit_sound(stream: AudioStream, limits: MediaLimits) -> None:
     context = audio_context(stream)
     if context is None:
         return
-    channels, rate = context.layout.nb_channels, context.sample_rate
+    channels, rate = layout_of(context).nb_channels, context.sample_rate
     if channels > limits.channels or rate > limits.sample_rate:
         raise over_limit(
             f"the member declares {channels} channels at {rate} Hz, the limits are {limits.channels} channels and"
@@ -146,7 +148,7 @@ def _is_image(container: InputContainer) -> bool:
     return container.format.name.endswith("_pipe")
 
 
-def _is_cover(stream: VideoStream) -> bool:
+def is_cover(stream: Stream) -> bool:
     """Whether the stream is a picture that belongs to a song, not to a clip."""
     return bool(stream.disposition & Disposition.attached_pic)
 
@@ -173,7 +175,7 @@ def video_stream(container: InputContainer) -> VideoStream | None:
     Raises:
         MediaError: no decoder for it.
     """
-    candidates = [s for s in container.streams.video if not _is_cover(s)]
+    candidates = [s for s in container.streams.video if not is_cover(s)]
     if not candidates:
         return None
     best = container.streams.best("video")
@@ -193,8 +195,13 @@ def start_of(stream: Stream | None) -> float:
     return 0.0 if stream is None else seconds(stream.start_time, stream.time_base) or 0.0
 
 
-def _durations(container: InputContainer, streams: list[Stream]) -> dict[int, float]:
-    """Duration in s by stream: as declared, else (Matroska) from the first packet to the end of the last."""
+def _durations(
+    container: InputContainer, streams: list[Stream], stamps: list[tuple[Fraction, AnyPacket]]
+) -> dict[int, float]:
+    """Duration in s by stream: as declared, else (Matroska) from the first packet to the end of the last.
+
+    Then the sound's packets and their times, in s, are put into `stamps`.
+    """
     known = {s.index: seconds(s.duration, s.time_base) for s in streams}
     found = {index: duration for index, duration in known.items() if duration is not None}
     if len(found) == len(streams):
@@ -207,12 +214,24 @@ def _durations(container: InputContainer, streams: list[Stream]) -> dict[int, fl
             end = start + (packet.duration or 0) * packet.time_base
             first, last = spans.get(packet.stream_index, (start, end))
             spans[packet.stream_index] = min(first, start), max(last, end)
+            if packet.stream_index == streams[0].index:
+                stamps.append((start, packet))
     if spans and container.duration is not None:
         end, declared = float(max(last for _, last in spans.values())), container.duration / 1e6
         if end < 0.9 * declared - 0.5:
             raise corrupt(f"the member ends after {end:.2f} s of the {declared:.2f} s declared: it is truncated")
     wanted = {stream.index for stream in streams}
     return {index: float(last - first) for index, (first, last) in spans.items() if index in wanted} | found
+
+
+def _drift(stream: AudioStream, packets: list[tuple[Fraction, AnyPacket]]) -> float:
+    """How far the packets' times run away from the samples in them: see :func:`avagent.media.timeline.drift_of`."""
+    context = stream.codec_context
+    counts = [samples_of(context, packet) for _, packet in packets]
+    if not all(counts) or not context.sample_rate:
+        return 0.0
+    taken = [0.0, *accumulate(count / context.sample_rate for count in counts)]
+    return drift_of([float(time - packets[0][0]) for time, _ in packets], taken[:-1])
 
 
 def probe(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> StreamInfo:
@@ -224,7 +243,8 @@ def probe(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> StreamInfo:
     with open_media(data, limits) as container:
         audio, video = audio_stream(container), video_stream(container)
         rate = None if video is None else video.average_rate
-        durations = _durations(container, [s for s in (audio, video) if s is not None])
+        stamps: list[tuple[Fraction, AnyPacket]] = []
+        durations = _durations(container, [s for s in (audio, video) if s is not None], stamps)
         _limit_duration(max(durations.values(), default=0.0), limits)
         return StreamInfo(
             has_audio=audio is not None,
@@ -236,8 +256,9 @@ def probe(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> StreamInfo:
             audio_codec=None if audio is None else audio.codec_context.codec.canonical_name,
             video_codec=None if video is None else video.codec_context.codec.canonical_name,
             rate=None if audio is None else audio.codec_context.sample_rate,
-            channels=None if audio is None else audio.codec_context.layout.nb_channels,
+            channels=None if audio is None else layout_of(audio.codec_context).nb_channels,
             width=None if video is None else video.codec_context.width,
             height=None if video is None else video.codec_context.height,
             frame_rate=None if rate is None else float(rate),
+            audio_drift=0.0 if audio is None else _drift(audio, stamps),
         )

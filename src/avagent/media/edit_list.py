@@ -8,21 +8,14 @@ FFmpeg's demuxer, in turn, does not report the edited duration of a track that s
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+from avagent.media.iso_boxes import Edit, Span, movie, read_edits, spans, timescale, track_id
+
 _EMPTY = -1
 """Media time of an edit that shows nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Box:
-    """Kind, and where the payload lies."""
-
-    kind: bytes
-    start: int
-    stop: int
+_AS_RECORDED = 0x10000
 
 
 def set_edit(data: bytearray, track: int, *, delay: int, priming: int, length: int) -> bool:
@@ -56,21 +49,33 @@ def set_edit_length(data: bytearray, track: int, length: int) -> None:
 
 
 def edited_duration(data: bytes, track: int) -> Fraction | None:
-    """How long a track is shown, in s; None: it has no edit list, or one that puts several pieces together."""
-    edits = _edits(data, track)
-    header = _find(data, (b"moov", b"mvhd"))
-    if edits is None or header is None:
-        return None
-    shown = [duration for duration, media in edits.values if media != _EMPTY]
-    # Version 1 has two 64-bit times before the clock's rate, version 0 two 32-bit ones.
-    at = header.start + (20 if data[header.start] == 1 else 12)
-    timescale = int.from_bytes(data[at : at + 4], "big")
-    return Fraction(shown[0], timescale) if len(shown) == 1 and shown[0] > 0 and timescale > 0 else None
+    """How long a track is shown, in s; None: it has no edit list, or one that puts several pieces together.
+
+    Args:
+        data: the file.
+        track: number of the track, as its header has it.
+    """
+    shown = _pieces(data, track)
+    index = movie(data)
+    ticks = 0 if index is None else timescale(index.find(b"mvhd"))
+    return Fraction(shown[0].duration, ticks) if len(shown) == 1 and shown[0].duration > 0 and ticks > 0 else None
+
+
+def is_spliced(data: bytes, track: int) -> bool:
+    """Whether an edit list puts a track together from several pieces, or changes its pace; the number as above."""
+    shown = _pieces(data, track)
+    return len(shown) > 1 or any(edit.rate != _AS_RECORDED for edit in shown)
+
+
+def _pieces(data: bytes, track: int) -> list[Edit]:
+    index = movie(data)
+    tracks = [] if index is None else [t for t in index.all(b"trak") if track_id(t) == track]
+    return [edit for edit in read_edits(tracks[0]) if edit.start is not None] if len(tracks) == 1 else []
 
 
 def moov_first(data: bytes) -> bool:
     """Whether the index comes before the media, so that the file plays while it is being fetched."""
-    kinds = [box.kind for box in _boxes(data, 0, len(data))]
+    kinds = [box.kind for box in spans(data, 0, len(data))]
     return b"moov" in kinds and (b"mdat" not in kinds or kinds.index(b"moov") < kinds.index(b"mdat"))
 
 
@@ -96,27 +101,13 @@ def _edits(data: bytes | bytearray, track: int) -> _Edits | None:
     return _Edits([struct.unpack_from(form, data, start + i * step) for i in range(count)], start, step, form)
 
 
-def _find(data: bytes | bytearray, path: tuple[bytes, ...], track: int = 0) -> _Box | None:
-    """The first box at a path; of tracks the one with that number."""
-    box = _Box(b"", 0, len(data))
+def _find(data: bytes | bytearray, path: tuple[bytes, ...], track: int = 0) -> Span | None:
+    """The first box at a path; of tracks the one that comes as that number, from 0."""
+    box = Span(b"", 0, 0, len(data))
     for kind in path:
-        boxes = [b for b in _boxes(data, box.start, box.stop) if b.kind == kind]
+        boxes = [b for b in spans(data, box.start, box.stop) if b.kind == kind]
         index = track if kind == b"trak" else 0
         if index >= len(boxes):
             return None
         box = boxes[index]
     return box
-
-
-def _boxes(data: bytes | bytearray, start: int, stop: int) -> Iterator[_Box]:
-    """The boxes between two offsets; ends at the first that is not well-formed."""
-    while start + 8 <= stop:
-        size, kind, header = int.from_bytes(data[start : start + 4], "big"), bytes(data[start + 4 : start + 8]), 8
-        if size == 1:
-            size, header = int.from_bytes(data[start + 8 : start + 16], "big"), 16
-        elif size == 0:
-            size = stop - start
-        if size < header or start + size > stop:
-            return
-        yield _Box(kind, start + header, start + size)
-        start += size

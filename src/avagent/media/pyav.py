@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import numpy as np
+import numpy.typing as npt
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.format import AudioFormat
 from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
+from av.audio.plane import AudioPlane
 from av.audio.stream import AudioStream
 from av.codec.context import CodecContext
 from av.container import OutputContainer
@@ -44,6 +51,51 @@ def video_context(stream: VideoStream) -> VideoCodecContext | None:
     return cast("VideoCodecContext | None", stream.codec_context)
 
 
+def layout_of(context: AudioCodecContext) -> AudioLayout:
+    """The stream's channel layout."""
+    return _kept(context.layout)
+
+
+def _kept(layout: AudioLayout) -> AudioLayout:
+    """A layout that stays in memory for good if it lists its channels one by one, as QuickTime's `chan` may.
+
+    PyAV copies FFmpeg's AVChannelLayout by value: of such a list two owners would be left, and each would free it.
+    """
+    if is_list(layout.name):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))
+    return layout
+
+
+def is_list(layout: str) -> bool:
+    """Whether a layout's name lists channels one by one, such as `2 channels (FR+FL)`; `5.1(side)` is a name."""
+    return " channels (" in layout
+
+
+def samples_of(context: AudioCodecContext, packet: AnyPacket) -> int:
+    """Samples of each channel that a packet holds, by its codec's rules; 0: they do not tell."""
+    name, extradata = context.codec.canonical_name, context.extradata or b""
+    if name.startswith("pcm_"):
+        digits = "".join(c for c in name.split("_")[1] if c.isdigit())
+        return packet.size // (layout_of(context).nb_channels * (int(digits) // 8 if digits else 1))
+    if name == "opus":
+        return _opus_samples(bytes(packet)[:2])
+    if name == "flac" and extradata[:2] == extradata[2:4] and extradata[:2]:
+        return int.from_bytes(extradata[:2], "big")
+    return context.frame_size if name in _EVEN else 0
+
+
+_EVEN = ("aac", "ac3", "eac3", "mp2", "mp3")
+"""Codecs of which every packet of a stream holds as many samples."""
+
+
+def _opus_samples(head: bytes) -> int:
+    """RFC 6716, section 3.1: frame size by configuration, number of frames by code; at 48 kHz."""
+    config, code = head[0] >> 3, head[0] & 3
+    silk, celt = (480, 960, 1920, 2880), (120, 240, 480, 960)
+    frame = silk[config % 4] if config < 12 else silk[config % 2] if config < 16 else celt[config % 4]
+    return frame * (head[1] & 63 if code == 3 and len(head) > 1 else min(code, 1) + 1)
+
+
 def sample_format_of(context: AudioCodecContext) -> AudioFormat | None:
     """The decoder's sample format; None: damaged headers do not tell."""
     return cast("AudioFormat | None", context.format)
@@ -56,7 +108,39 @@ def decode_video(context: VideoCodecContext, packet: AnyPacket | None) -> list[V
 
 def decode_sound(packet: AnyPacket) -> list[AudioFrame]:
     """The frames that come out when a packet of a sound stream goes in."""
-    return cast("list[AudioFrame]", packet.decode())
+    frames = cast("list[AudioFrame]", packet.decode())
+    for frame in frames:
+        _kept(frame.layout)
+    return frames
+
+
+def values_of(frame: AudioFrame) -> npt.NDArray[Any]:
+    """The samples of a frame as they are coded, [channels, samples]."""
+    dtype = _DTYPES[frame.format.packed.name]
+    channels, planar = frame.layout.nb_channels, frame.format.is_planar
+    # `frame.planes` reads on until a null pointer, which FFmpeg does not set behind 8 planes and more.
+    planes: list[Any] = [AudioPlane(frame, index) for index in range(channels if planar else 1)]
+    count = frame.samples if planar else frame.samples * channels
+    values: npt.NDArray[Any] = np.stack([np.frombuffer(plane, dtype, count) for plane in planes])
+    return values if planar else values.reshape(-1, channels).T
+
+
+def frame_of(values: npt.NDArray[Any], sample_format: str, layout: str) -> AudioFrame:
+    """A frame of samples [channels, samples], of the dtype that the sample format has."""
+    planar = sample_format.endswith("p")
+    frame = AudioFrame(format=sample_format, layout=layout, samples=values.shape[1])
+    for index, row in enumerate(values if planar else values.T.reshape(1, -1)):
+        AudioPlane(frame, index).update(row.tobytes())
+    return frame
+
+
+_DTYPES: Mapping[str, type[np.generic[Any]]] = {
+    "u8": np.uint8,
+    "s16": np.int16,
+    "s32": np.int32,
+    "flt": np.float32,
+    "dbl": np.float64,
+}
 
 
 def encode_sound(stream: AudioStream, frame: AudioFrame | None) -> list[AnyPacket]:
@@ -74,16 +158,48 @@ def add_copied_stream(output: OutputContainer, stream: StreamT) -> StreamT:
     copied = output.add_stream_from_template(stream, opaque=True)
     source = context_of(stream)
     if source is not None:
-        # Two tags can stand for one codec (hvc1, hev1): players tell them apart.
-        copied.codec_context.codec_tag = source.codec_tag
+        # Two tags can stand for one codec (hvc1, hev1): players tell them apart. AVI has numbers, its own.
+        with suppress(UnicodeDecodeError):
+            copied.codec_context.codec_tag = source.codec_tag
     copied.metadata.update(stream.metadata)
     copied.disposition = stream.disposition
     return copied
 
 
+def add_picture_attachment(output: OutputContainer, stream: Stream, packet: AnyPacket) -> None:
+    """Matroska keeps a cover picture as an attached file, which FFmpeg's demuxer shows as a stream with one packet."""
+    name, kind = stream.metadata.get("filename", "cover"), stream.metadata.get("mimetype", "image/jpeg")
+    copied = output.add_attachment(name, kind, bytes(packet))
+    copied.metadata.update(stream.metadata)
+
+
+def ogg_picture(stream: Stream, packet: AnyPacket) -> str:
+    """A cover picture as Ogg keeps it: FLAC's picture block in Base64 (RFC 9639, section 8.8), front cover."""
+    context = cast("VideoCodecContext", context_of(stream))
+    kind = "image/png" if context.name.endswith("png") else "image/jpeg"
+    data, title = bytes(packet), stream.metadata.get("title", "").encode()
+    parts = struct.pack(">II", 3, len(kind)) + kind.encode() + struct.pack(">I", len(title)) + title
+    size = struct.pack(">IIIII", context.width, context.height, 24, 0, len(data))
+    return b64encode(parts + size + data).decode()
+
+
 def mux(output: OutputContainer, packets: Sequence[AnyPacket]) -> None:
     """Write packets."""
     output.mux(packets)
+
+
+def fill_decoding_times(packets: Sequence[AnyPacket]) -> None:
+    """Give the packets of one stream the decoding times that Matroska does not keep, if any lacks one.
+
+    FFmpeg works them out, but not for the first pictures that are out of order; muxers then refuse its guesses.
+    """
+    shown = [packet.pts for packet in packets if packet.pts is not None]
+    if len(shown) < len(packets) or all(packet.dts is not None for packet in packets):
+        return
+    ordered = sorted(shown)
+    delay = max(at - pts for at, pts in zip(ordered, shown, strict=True))
+    for packet, at in zip(packets, ordered, strict=True):
+        packet.dts = at - delay
 
 
 def mark_padding(packet: AnyPacket, samples: int) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from avagent.core.actions import Action
-from avagent.core.clip import VIDEO_SUFFIXES, Clip, Member
+from avagent.core.clip import Clip, Member
 from avagent.core.errors import FailureReason, MediaError, Stage
 from avagent.dsp.actions.edit import DspEditor
-from avagent.media.container import DEFAULT_LIMITS, MediaLimits, decode_audio, encode_audio, remux
+from avagent.media.container import DEFAULT_LIMITS, MediaLimits, decode_audio, remux
 from avagent.media.decoder_process import Decoder, DirectDecoder
 
 
@@ -43,8 +43,7 @@ def repair_sound(
             f"clip {clip.key!r}: {sound.name} has no sound to repair", reason=FailureReason.NO_MEDIA, stage=Stage.WRITE
         )
     edited = DspEditor().edit(waveform, actions)
-    if sound.suffix in VIDEO_SUFFIXES:
-        data = decoder.run(remux, sound.data, edited, audio_codec=audio_codec, limits=limits)
-    else:
-        data = decoder.run(encode_audio, edited, sound.suffix, sound.data, audio_codec=audio_codec, limits=limits)
+    data = decoder.run(
+        remux, sound.data, edited, audio_codec=audio_codec, suffix=sound.suffix.rpartition(".")[2], limits=limits
+    )
     return replace(sound, data=data)

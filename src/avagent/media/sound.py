@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -22,12 +22,12 @@ from avagent.media.demux import (
 )
 from avagent.media.edit_list import edited_duration
 from avagent.media.limits import DEFAULT_LIMITS, MediaLimits, over_limit
-from avagent.media.pyav import AnyPacket, decode_sound
+from avagent.media.pyav import AnyPacket, decode_sound, values_of
+from avagent.media.timeline import Timeline
 
-_GAP = 0.030
-"""A jump of the timestamps beyond this, in s, is a hole in the recording and becomes silence. Less is jitter."""
-_GAP_AFTER_DAMAGE = 0.002
-"""The same right behind a packet that could not be decoded: wider than the 1 ms clock of Matroska."""
+_PLACEHOLDER = 0x7FFFF000
+"""Sizes from here on tell nothing: who writes into a pipe cannot know them, and puts 2 or 4 GiB, or a little less (SoX:
+this). Members of 2 GiB are not read at all, see `limits.member_bytes`."""
 _EXACT_CLOCKS = ("mov", "wav", "flac")
 """Formats whose declared duration counts samples: what is missing from it is missing from the file."""
 
@@ -37,48 +37,32 @@ class _Track:
     """The samples so far, placed by their timestamps."""
 
     limits: MediaLimits
-    rate: int = 0
     channels: int = 0
-    start: Fraction | None = None
-    length: int = 0
     after_damage: bool = False
-    blocks: list[FloatArray] = field(default_factory=list["FloatArray"])
+    timeline: Timeline | None = None
 
     def add(self, frame: AudioFrame) -> None:
         if frame.samples == 0:
             return
-        if not self.rate:
-            self.rate, self.channels = frame.sample_rate, frame.layout.nb_channels
-        if (frame.sample_rate, frame.layout.nb_channels) != (self.rate, self.channels):
+        line = self.timeline
+        if line is None:
+            self.channels = frame.layout.nb_channels
+            line = self.timeline = Timeline(frame.sample_rate, self._check_size)
+        if (frame.sample_rate, frame.layout.nb_channels) != (line.rate, self.channels):
             raise unsupported(
-                f"the sound changes from {self.channels} channels at {self.rate} Hz to {frame.layout.nb_channels}"
+                f"the sound changes from {self.channels} channels at {line.rate} Hz to {frame.layout.nb_channels}"
                 f" channels at {frame.sample_rate} Hz half-way; transcode the clip to one layout"
             )
-        if frame.pts is not None and frame.time_base is not None:
-            self._place(frame.pts * frame.time_base)
-        self._append(_to_float(frame))
-
-    def _place(self, time: Fraction) -> None:
-        if self.start is None:
-            self.start = time - Fraction(self.length, self.rate)
-        hole = round((time - self.start) * self.rate) - self.length
-        if hole > (_GAP_AFTER_DAMAGE if self.after_damage else _GAP) * self.rate:
-            self._check_size(hole)
-            self._append(np.zeros((self.channels, hole), np.float32))
+        time = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
+        line.add(_to_float(frame), time, after_damage=self.after_damage)
         self.after_damage = False
 
-    def _append(self, block: FloatArray) -> None:
-        self._check_size(block.shape[1])
-        self.blocks.append(block)
-        self.length += block.shape[1]
-
-    def _check_size(self, more: int) -> None:
-        length = self.length + more
-        limit = self.limits
-        too_long = length > limit.media_seconds * self.rate
+    def _check_size(self, length: int) -> None:
+        limit, rate = self.limits, 1 if self.timeline is None else self.timeline.rate
+        too_long = length > limit.media_seconds * rate
         if too_long or length * self.channels * 4 > limit.sound_bytes:
             raise over_limit(
-                f"the sound decodes to more than {length / self.rate:.0f} s of {self.channels} channels, the limits are"
+                f"the sound decodes to more than {length / rate:.0f} s of {self.channels} channels, the limits are"
                 f" {limit.media_seconds:.0f} s and {limit.sound_bytes} bytes",
                 "media_seconds" if too_long else "sound_bytes",
             )
@@ -88,13 +72,20 @@ def decode_audio(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> Wavefo
     """The sound as float32 [channels, samples] at its own rate; None: the member has no sound.
 
     Sample 0 is the first sample to be presented (`StreamInfo.audio_start` on the container's clock): edit lists are
-    applied, and encoder priming and padding are trimmed where the container tells of them. Holes in the timestamps are
-    filled with silence, so that what follows stays in time. A few packets that cannot be decoded
-    (:attr:`MediaLimits.damaged_packets`) count as holes; a container that ends before its declared end is refused.
+    applied, and encoder priming and padding are trimmed where the container tells of them. The timestamps say where
+    the samples lie (:mod:`avagent.media.timeline`): holes are silent, what overlaps is heard once. A few packets that
+    cannot be decoded (:attr:`MediaLimits.damaged_packets`) count as holes; a container that ends before its declared
+    end is refused.
 
     Raises:
         MediaError: broken, truncated or unsupported sound, NaN or Inf among the samples, more than the limits allow.
     """
+    found = decode_timed(data, limits=limits)
+    return None if found is None else found[0]
+
+
+def decode_timed(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> tuple[Waveform, Fraction] | None:
+    """As :func:`decode_audio`, and when sample 0 is presented, in s on the container's clock."""
     _check_riff(data)
     with open_media(data, limits, look_ahead=False) as container:
         stream = audio_stream(container)
@@ -103,25 +94,26 @@ def decode_audio(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> Wavefo
         track = _Track(limits)
         for frame in _frames(container, stream, track):
             track.add(frame)
-        if not track.length:
+        line = track.timeline
+        if line is None or line.empty:
             raise corrupt("the member declares a sound stream, but no sample of it can be decoded")
-        length = _trusted_length(data, container, stream, track)
-    samples = np.concatenate(track.blocks, axis=1)[:, :length]
+        samples = line.samples()
+        length = _trusted_length(data, container, stream, Waveform(samples, line.rate))
+    samples = samples[:, :length]
     if not np.isfinite(samples).all():
         bad = samples.size - int(np.isfinite(samples).sum())
         raise MediaError(
             f"the sound holds {bad} samples that are NaN or infinite; export it again from its source",
             reason=FailureReason.NON_FINITE_SAMPLES,
         )
-    return Waveform(np.ascontiguousarray(samples), track.rate)
+    return Waveform(np.ascontiguousarray(samples), line.rate), line.start
 
 
 def _check_riff(data: bytes) -> None:
     """Raise for a WAV file that was cut off: FFmpeg goes by the size of the file, whatever the header declares."""
-    declared = int.from_bytes(data[4:8], "little") + 8 if data[:4] == b"RIFF" else 0
-    # Writers that cannot seek leave 0xFFFFFFFF.
-    if declared < 0xFFFFFFFF and len(data) < 0.95 * declared:
-        raise corrupt(f"the member holds {len(data)} of the {declared} bytes declared: it is truncated")
+    declared = int.from_bytes(data[4:8], "little") if data[:4] == b"RIFF" else 0
+    if declared < _PLACEHOLDER and len(data) < 0.95 * (declared + 8):
+        raise corrupt(f"the member holds {len(data)} of the {declared + 8} bytes declared: it is truncated")
 
 
 def first_time(packets: list[AnyPacket]) -> float:
@@ -152,30 +144,28 @@ def _frames(container: InputContainer, stream: AudioStream, track: _Track) -> It
         raise corrupt(f"{damaged} of {packets} packets of the sound cannot be decoded ({last.strerror})")
 
 
-def _trusted_length(data: bytes, container: InputContainer, stream: AudioStream, track: _Track) -> int:
+def _trusted_length(data: bytes, container: InputContainer, stream: AudioStream, sound: Waveform) -> int:
     """Samples to keep: a codec's last block is longer than the sound; the declared duration says where it ends."""
     if not container.format.name.startswith(_EXACT_CLOCKS):
-        return track.length
-    duration = edited_duration(data, stream.index) if container.format.name.startswith("mov") else None
+        return sound.length
+    duration = edited_duration(data, stream.id) if container.format.name.startswith("mov") else None
     if duration is None and stream.duration is not None and stream.time_base is not None:
         duration = stream.duration * stream.time_base
     if duration is None:
-        return track.length
-    declared = round(duration * track.rate)
-    if track.length < 0.95 * declared - 0.25 * track.rate:
+        return sound.length
+    declared = round(duration * sound.rate)
+    if sound.length < 0.95 * declared - 0.25 * sound.rate:
         raise corrupt(
-            f"the sound ends after {track.length / track.rate:.2f} s of the {float(duration):.2f} s declared:"
+            f"the sound ends after {sound.length / sound.rate:.2f} s of the {float(duration):.2f} s declared:"
             " the member is truncated"
         )
     block = max(stream.codec_context.frame_size or 0, 2048)
-    return declared if 0 < track.length - declared <= block else track.length
+    return declared if 0 < sound.length - declared <= block else sound.length
 
 
 def _to_float(frame: AudioFrame) -> FloatArray:
     """One frame as float32 [channels, samples], full scale ±1."""
-    values = frame.to_ndarray()
-    if not frame.format.is_planar:
-        values = values.reshape(-1, frame.layout.nb_channels).T
+    values = values_of(frame)
     if values.dtype.kind == "f":
         return values.astype(np.float32)
     if values.dtype == np.uint8:

@@ -228,6 +228,7 @@ class MediaStore:
             audio_codec=info.audio_codec,
             rate=info.rate,
             channels=info.channels,
+            audio_drift=info.audio_drift,
         )
 
     def _decode(self, ref: ClipRef) -> Waveform | None:

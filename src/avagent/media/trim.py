@@ -1,7 +1,9 @@
 """Cut a stretch out of a recording by copying packets: picture and sound are not encoded again.
 
 In mp4 and mov the picture is copied from the keyframe at or before the start, and an edit list (ISO/IEC 14496-12,
-section 8.6.6) hides what lies before it: the clip starts where it was asked to, sound and picture alike. Matroska and
+section 8.6.6) hides what lies before it: the clip starts where it was asked to, sound and picture alike, or rather with
+the next picture: players show the first picture of a track from its beginning, also where it should have begun in the
+middle of that picture, and would show it early against the sound. Matroska and
 WebM cannot hide anything, so there the clip starts at that keyframe. Sound without a picture: WAV and FLAC are cut at
 the sample (they are lossless), other formats at a packet. What was reached is in :class:`Trimmed`.
 """
@@ -10,7 +12,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 
@@ -25,8 +27,8 @@ from avagent.core.media import Waveform
 from avagent.media.demux import audio_stream, corrupt, open_media, start_of, video_stream
 from avagent.media.edit_list import set_edit_length
 from avagent.media.limits import DEFAULT_LIMITS, MediaLimits
-from avagent.media.pyav import AnyPacket, add_copied_stream, mux
-from avagent.media.remux import encode_audio, muxer_of
+from avagent.media.pyav import AnyPacket, add_copied_stream, fill_decoding_times, mux
+from avagent.media.remux import encode_audio, muxer_of, remux
 from avagent.media.sound import decode_audio
 
 _MOV_MUXERS = ("mp4", "mov", "ipod", "3gp")
@@ -34,6 +36,9 @@ _LOSSLESS = ("wav", "flac")
 _PREROLL_S = Fraction(1, 10)
 """Sound before the start that decoders need to get going: a block of AAC, 80 ms of Opus (RFC 7845, section 4.6)."""
 _MOVIE_CLOCK = 90_000
+_SOON_S = Fraction(1, 10)
+_ROUNDING = Fraction(1, 1_000_000)
+"""Moments are asked for in binary fractions: 3.3 s is a little less than 3.3."""
 
 
 class CutKind(StrEnum):
@@ -50,7 +55,8 @@ class Trimmed:
 
     Attributes:
         data: the file.
-        kind: `exact`: from `start` on; `keyframe`: from the keyframe before it, which the container cannot hide;
+        kind: `exact`: from `start` on, which is when a picture begins; `keyframe`: from the keyframe before it, which
+            the container cannot hide;
             `packet`: from the packet of sound that holds it.
         start: where the clip begins in the recording, in s.
     """
@@ -72,8 +78,20 @@ def trim(data: bytes, start: float, end: float, *, limits: MediaLimits = DEFAULT
     with open_media(data, limits) as container:
         muxer = muxer_of(container, data)
         if muxer not in _LOSSLESS:
-            return _copy(container, muxer, Fraction(start), Fraction(end))
+            cut = _copy(container, muxer, Fraction(start), Fraction(end))
+            timed = video_stream(container) is not None
+            return _exact_sound(data, cut, end, limits) if muxer == "avi" and timed else cut
     return _cut_samples(data, muxer, start, end, limits)
+
+
+def _exact_sound(data: bytes, cut: Trimmed, end: float, limits: MediaLimits) -> Trimmed:
+    """AVI has no clock by which sound could begin in the middle of a packet: its samples are written instead."""
+    sound = decode_audio(data, limits=limits)
+    if sound is None or round(cut.start * sound.rate) >= sound.length:
+        return cut
+    part = np.ascontiguousarray(sound.samples[:, round(cut.start * sound.rate) : round(end * sound.rate)])
+    written = remux(cut.data, Waveform(part, sound.rate), audio_codec="pcm_s16le", limits=limits)
+    return replace(cut, data=written)
 
 
 def _cut_samples(data: bytes, suffix: str, start: float, end: float, limits: MediaLimits) -> Trimmed:
@@ -111,6 +129,8 @@ def _copy(container: InputContainer, muxer: str, start: Fraction, end: Fraction)
         if packet.size and packet.pts is not None:
             every[packet.stream_index].append(packet)
     hides = muxer in _MOV_MUXERS
+    if hides and video is not None:
+        begin = _next_picture(every[video.index], begin)
     picture = [] if video is None else _pictures(every[video.index], begin, stop)
     zero = begin if hides or not picture else _time(picture[0])
     chosen: dict[int, list[AnyPacket]] = {} if video is None else {video.index: picture}
@@ -123,6 +143,16 @@ def _copy(container: InputContainer, muxer: str, start: Fraction, end: Fraction)
     kind = CutKind.EXACT if hides or zero == begin else CutKind.KEYFRAME if picture else CutKind.PACKET
     cut = _write(muxer, streams, _Stretch(packets=chosen, zero=zero, end=stop))
     return Trimmed(data=cut, kind=kind, start=float(zero - origin))
+
+
+def _next_picture(packets: list[AnyPacket], moment: Fraction) -> Fraction:
+    """When the first picture from a moment on begins; far from one, as in a slide show, when the one shown does."""
+    times = sorted(_time(packet) for packet in packets)
+    later = [time for time in times if time >= moment - _ROUNDING]
+    earlier = [time for time in times if time < moment]
+    if later and (later[0] - moment <= _SOON_S or not earlier):
+        return later[0]
+    return earlier[-1] if earlier and max(_end(packet) for packet in packets) > moment else moment
 
 
 def _pictures(packets: list[AnyPacket], start: Fraction, end: Fraction) -> list[AnyPacket]:
@@ -171,6 +201,8 @@ def _write(muxer: str, streams: list[Stream], stretch: _Stretch) -> bytes:
 
 def _mux_all(output: OutputContainer, copies: Mapping[int, Stream], stretch: _Stretch) -> None:
     packets = [p for index in copies for p in stretch.packets[index]]
+    for index in copies:
+        fill_decoding_times(stretch.packets[index])
     for packet in sorted(packets, key=_decoding_time):
         shift = round(stretch.zero / packet.time_base)
         packet.pts = (packet.pts or 0) - shift

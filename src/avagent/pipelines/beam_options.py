@@ -11,11 +11,15 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions, WorkerOptions
 
 from avagent.core.errors import UsageError
+from avagent.dsp.threads import ask_for_one_thread
 
 FN_API_RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
 """The default, named in full: plain `DirectRunner` tries to fetch and start another runner first."""
 
 _ENDPOINT_TIMEOUT_S = 5.0
+
+OWN_SERVERS = ("PrismRunner", "SwitchingDirectRunner")
+"""Runners whose server is a child of this process."""
 
 LOCAL_RUNNERS = (FN_API_RUNNER, "FnApiRunner", "DirectRunner", "BundleBasedDirectRunner")
 
@@ -31,6 +35,7 @@ def beam_options(arguments: Sequence[str], own_options: Sequence[str] = ()) -> P
         UsageError: an argument that neither we nor Beam's local runner know. Other runners take options that Beam
             learns only from their job server, so there an unknown one passes. A `--job_endpoint` where nobody listens.
     """
+    ask_for_one_thread()
     options = PipelineOptions(list(arguments))
     standard = options.view_as(StandardOptions)
     if standard.runner in (None, "FnApiRunner"):
@@ -45,6 +50,14 @@ def beam_options(arguments: Sequence[str], own_options: Sequence[str] = ()) -> P
 def is_local(options: PipelineOptions) -> bool:
     """Whether the pipeline runs in this process or in children of it."""
     return options.view_as(StandardOptions).runner in LOCAL_RUNNERS
+
+
+def check_goes_on(options: PipelineOptions) -> None:
+    """Refuse `--no-wait` where the run ends with this process. Raises UsageError."""
+    if is_local(options) or options.view_as(StandardOptions).runner in OWN_SERVERS:
+        raise UsageError("--no-wait needs a runner that goes on without this process, such as --runner=PortableRunner")
+    if options.view_as(PortableOptions).environment_type == "LOOPBACK":
+        raise UsageError("--no-wait: with --environment_type=LOOPBACK the workers are in this process, and end with it")
 
 
 def _check_endpoint(endpoint: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import click
 from rich.console import Console
 
 from avagent import __version__
-from avagent.core.errors import AVAgentError, TooManyFailuresError, UsageError
+from avagent.core.errors import AVAgentError, UsageError
 from avagent.pipelines.lost_workers import exit_with_lost_workers
 
 FAILED = 1
@@ -22,6 +23,7 @@ UNUSABLE = 2
 COMMANDS = {
     "refine": "Repair the sound of every clip where that helps.",
     "apply": "Write the shards of an earlier `refine --decide-only`.",
+    "status": "Tell how far a run is.",
     "ingest": "Make shards of recordings, or of an AudioSet or VGGSound list.",
     "convert": "Write WebDataset shards as TFRecord, or back.",
     "replay": "Decide on the dead letters of a run again, and merge them.",
@@ -32,6 +34,9 @@ COMMANDS = {
     "doctor": "Check this machine for a recipe, and say what to install.",
 }
 """Name -> what the command does. Its module in `commands/` is loaded when used: importing Beam takes seconds."""
+
+
+_OURS = re.compile(rf"\b{re.escape(AVAgentError.__module__)}\.\w+: (.*)")
 
 
 class _Commands(click.Group):
@@ -88,15 +93,15 @@ def _guarded(run: Callable[[], Any], *, debug: bool) -> int:
     except Exception as error:  # noqa: BLE001  (the last frame: every error becomes a message and an exit code)
         if debug:
             traceback.print_exc()
-        if given_up := _given_up(error):
-            return _report(given_up, FAILED)
+        if ours := _ours(error):
+            return _report(ours, FAILED)
         return _report(f"{_root(error)} (run with --debug for the traceback)", FAILED)
 
 
-def _given_up(error: BaseException) -> str | None:
-    """What a worker said when it gave the run up: runners pass an error on as text."""
-    _, found, message = _root(error).partition(f"{TooManyFailuresError.__name__}: ")
-    return _without_step(message) if found else None
+def _ours(error: BaseException) -> str | None:
+    """What a worker said when it stopped the run: runners pass an error on as text."""
+    found = _OURS.search(_root(error))
+    return _without_step(found.group(1)) if found else None
 
 
 def _without_step(message: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
 
 from avagent.pipelines.beam_options import is_local
-from avagent.pipelines.progress import Tally, show_progress
+from avagent.pipelines.progress import Parts, Tally, show_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +46,24 @@ def run_with_progress(phase: Phase, elements: Sequence[Any], options: PipelineOp
 
 
 @contextmanager
-def phase_progress(options: PipelineOptions, console: Console, title: str, tally: Tally) -> Iterator[str | None]:
-    """The file that local workers report to, shown while the block runs; None for other runners."""
+def parts_progress(
+    options: PipelineOptions, console: Console, tallies: Mapping[str, Tally]
+) -> Iterator[dict[str, str]]:
+    """Title -> the file that local workers report to, shown while the block runs; none for other runners."""
     if not is_local(options):
-        yield None
+        yield {}
         return
     with tempfile.TemporaryDirectory(prefix="avagent-") as folder:
-        path = Path(folder) / "progress"
-        with show_progress(title, path, tally, console):
-            yield str(path)
+        parts = Parts(Path(folder), tallies)
+        with show_lines(parts.lines, console):
+            yield parts.paths()
+
+
+@contextmanager
+def phase_progress(options: PipelineOptions, console: Console, title: str, tally: Tally) -> Iterator[str | None]:
+    """The file that local workers report to, shown while the block runs; None for other runners."""
+    with parts_progress(options, console, {title: tally}) as paths:
+        yield paths.get(title)
 
 
 def run_pipeline(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,34 +66,60 @@ class Tally:
         return ", ".join(parts)
 
 
+class Parts:
+    """The parts of a run, each with its tally: in their order, and each begins when the first thing of it is done.
+
+    Args:
+        folder: where the workers report, to a file a part.
+        tallies: by the part's title.
+    """
+
+    def __init__(self, folder: Path, tallies: Mapping[str, Tally]) -> None:
+        self._tallies = {title: (folder / title, tally) for title, tally in tallies.items()}
+
+    def paths(self) -> dict[str, str]:
+        """Title -> the file that workers report to."""
+        return {title: str(path) for title, (path, _) in self._tallies.items()}
+
+    def lines(self) -> list[str]:
+        """One line for each part that has begun, and for the first; what was reported since is read."""
+        found: list[str] = []
+        for title, (path, tally) in self._tallies.items():
+            tally.update(path)
+            if tally.labels or not found:
+                found.append(tally.line(title))
+            else:
+                tally.started = time.monotonic()
+        return found
+
+
 @contextmanager
-def show_progress(title: str, path: Path, tally: Tally, console: Console) -> Iterator[None]:
-    """Show what the workers append to `path`, until the block ends."""
+def show_lines(
+    lines: Callable[[], Sequence[str]], console: Console, *, every_s: float = _PLAIN_EVERY_S
+) -> Iterator[None]:
+    """Show lines that tell how far a run is, the last of them the newest, until the block ends."""
     stop = threading.Event()
-    show = _live if console.is_terminal else _plain
-    thread = threading.Thread(target=show, args=(title, path, tally, console, stop), daemon=True)
+    arguments = (lines, console, stop) if console.is_terminal else (lines, console, stop, every_s)
+    thread = threading.Thread(target=_live if console.is_terminal else _plain, args=arguments, daemon=True)
     thread.start()
     try:
         yield
     finally:
         stop.set()
         thread.join()
-        tally.update(path)
 
 
-def _live(title: str, path: Path, tally: Tally, console: Console, stop: threading.Event) -> None:
+def _live(lines: Callable[[], Sequence[str]], console: Console, stop: threading.Event) -> None:
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         while not stop.wait(_TERMINAL_EVERY_S):
-            tally.update(path)
-            live.update(Text(tally.line(title)))
-        tally.update(path)
-        live.update(Text(tally.line(title)))
+            live.update(Text("\n".join(lines())))
+        live.update(Text("\n".join(lines())))
 
 
-def _plain(title: str, path: Path, tally: Tally, console: Console, stop: threading.Event) -> None:
-    while not stop.wait(_PLAIN_EVERY_S):
-        tally.update(path)
-        console.print(tally.line(title), highlight=False)
+def _plain(lines: Callable[[], Sequence[str]], console: Console, stop: threading.Event, every_s: float) -> None:
+    while not stop.wait(every_s):
+        for line in lines()[-1:]:
+            console.print(line, highlight=False, markup=False)
 
 
 def _clock(seconds: float) -> str:

@@ -30,6 +30,7 @@ class RefineRequest:
         limit: clips at most, over all shards; None: all.
         decide_only: stop before shards are rewritten.
         overwrite: replace another run's output.
+        wait: stay until the runner is done.
         beam: Beam's own arguments.
     """
 
@@ -40,6 +41,7 @@ class RefineRequest:
     limit: int | None = None
     decide_only: bool = False
     overwrite: bool = False
+    wait: bool = True
     beam: tuple[str, ...] = ()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,15 +16,11 @@ from rich.console import Console
 
 from avagent import storage
 from avagent.pipelines.phase import run_pipeline
-from avagent.pipelines.throughput import stage_throughput
 from avagent.pipelines.wiring import Wired
-from avagent.records.decisions import read_decisions
-from avagent.records.manifest import ManifestCounts, decisions_url, write_manifest
-from avagent.runs.commit import finalize, write_run
-from avagent.runs.rewrite import ShardReport
+from avagent.runs.run_plan import ShardTask
 from avagent.shards.formats import count_clips
 from avagent.storage.concurrent import ordered_map
-from avagent.transforms.read import ShardTask
+from avagent.transforms.metrics import NAMESPACE
 
 _LISTED_FROM = 16
 """Shards of one folder from which on listing the folder is cheaper than asking for each."""
@@ -114,19 +111,21 @@ def run_phase(session: Session, phase: str, elements: Sequence[Any], transform: 
     started = time.perf_counter()
     result = run_pipeline(session.options, phase, elements, transform)
     session.clock.seconds[phase] = time.perf_counter() - started
-    session.clock.metrics[phase] = _metrics(result)
+    session.clock.metrics[phase] = metrics_by_part(result).get(phase, {})
 
 
-def _metrics(result: Any) -> dict[str, Any]:
-    """Our counters and distributions, by name, summed over steps."""
-    found: dict[str, Any] = {}
-    query = result.metrics().query(MetricsFilter().with_namespace("avagent"))
+def metrics_by_part(result: Any) -> dict[str, dict[str, Any]]:
+    """Our counters and distributions, by part of the graph and name, summed over the steps of a part."""
+    parts: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    query = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
     for counter in query["counters"]:
+        found = parts[_part(counter.key.step)]
         found[counter.key.metric.name] = found.get(counter.key.metric.name, 0) + (_value(counter) or 0)
     for item in query["distributions"]:
         value = _value(item)
-        if value is None:
+        if value is None or value.count == 0:
             continue
+        found = parts[_part(item.key.step)]
         old = found.get(item.key.metric.name, {"count": 0, "sum": 0, "min": value.min, "max": value.max})
         found[item.key.metric.name] = {
             "count": old["count"] + value.count,
@@ -134,43 +133,15 @@ def _metrics(result: Any) -> dict[str, Any]:
             "min": min(old["min"], value.min),
             "max": max(old["max"], value.max),
         }
-    return found
+    return dict(parts)
+
+
+def _part(step: str) -> str:
+    """The first label of a step's name within the run: some runners tell the name as it is, others an identifier."""
+    found = re.match(r"(?:ref_AppliedPTransform_)?(?:RefineShards[/-])?(\w+?)[/-]", step)
+    return found.group(1).lower() if found else step.lower()
 
 
 def _value(metric: Any) -> Any:
     """Portable runners tell what was attempted, the local one what was committed."""
     return metric.attempted if metric.committed is None else metric.committed
-
-
-def commit_run(session: Session, reports: Sequence[ShardReport], record: Mapping[str, Any]) -> ManifestCounts:
-    """Write manifest, index and `_SUCCESS`."""
-    fingerprint = session.wired.provenance.fingerprint
-    run = {**record, **_timings(session)}
-    return finalize(session.output, reports, fingerprint=fingerprint, run=run, evaluated=_evaluated(session))
-
-
-def commit_decisions(session: Session, tasks: Sequence[ShardTask], record: Mapping[str, Any]) -> ManifestCounts:
-    """Write the manifest of a run that only decides, for a person to look at; no shards, no `_SUCCESS`."""
-    rows = ((storage.basename(t.url), read_decisions(decisions_url(session.output, t.url))) for t in tasks)
-    counts = write_manifest(
-        session.output, rows, fingerprint=session.wired.provenance.fingerprint, evaluated=_evaluated(session)
-    )
-    outcomes = {str(outcome): count for outcome, count in counts.outcomes}
-    write_run(
-        session.output,
-        {
-            **record,
-            **_timings(session),
-            "counts": {"clips": counts.clips, "outcomes": outcomes, "rounds": counts.rounds},
-        },
-    )
-    return counts
-
-
-def _evaluated(session: Session) -> bool:
-    return session.wired.recipe.evaluation_scorer is not None
-
-
-def _timings(session: Session) -> dict[str, Any]:
-    throughput = {phase: rates for phase, found in session.clock.metrics.items() if (rates := stage_throughput(found))}
-    return {"seconds": session.clock.seconds, "metrics": session.clock.metrics, "throughput": throughput}

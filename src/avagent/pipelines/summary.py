@@ -12,6 +12,7 @@ from avagent.core.state import ClipDecision, Outcome
 from avagent.pipelines.run import Session
 from avagent.records.decisions import read_decisions
 from avagent.records.manifest import ManifestCounts, decisions_url
+from avagent.runs.finish import too_many_failed
 
 OVER_FAILURE_RATIO = 3
 _SHOWN_REASONS = 5
@@ -44,13 +45,12 @@ class EvaluationMeans:
 def conclude_run(session: Session, counts: ManifestCounts, shards: Sequence[str]) -> int:
     """Print the summary; gives the exit code."""
     print_summary(session, counts, shards)
-    failed = dict(counts.outcomes).get(Outcome.FAILED, 0)
-    return exit_code(failed, counts.clips, session.wired.recipe.max_failure_ratio)
+    return exit_code(counts, session.wired.recipe.max_failure_ratio)
 
 
-def exit_code(failed: int, clips: int, max_failure_ratio: float) -> int:
+def exit_code(counts: ManifestCounts, max_failure_ratio: float) -> int:
     """0, or 3 if more clips failed than the recipe allows."""
-    return OVER_FAILURE_RATIO if clips and failed / clips > max_failure_ratio else 0
+    return OVER_FAILURE_RATIO if too_many_failed(counts, max_failure_ratio) else 0
 
 
 def print_summary(session: Session, counts: ManifestCounts, shards: Sequence[str]) -> None:
@@ -81,6 +81,6 @@ def print_summary(session: Session, counts: ManifestCounts, shards: Sequence[str
     for phase, seconds in session.clock.seconds.items():
         console.print(f"{phase}: {seconds:.1f} s")
     ratio = session.wired.recipe.max_failure_ratio
-    if exit_code(dict(counts.outcomes).get(Outcome.FAILED, 0), counts.clips, ratio):
+    if too_many_failed(counts, ratio):
         console.print(f"more than {ratio:.0%} of the clips failed (max_failure_ratio): exit code {OVER_FAILURE_RATIO}")
     console.print(f"results: {storage.canonical(session.output)}", markup=False, highlight=False)

@@ -15,6 +15,8 @@ from avagent.core.errors import ParameterError
 from avagent.core.state import ClipDecision
 from avagent.records.manifest import MANIFEST_FOLDER, SHARDS_FOLDER
 
+CHANGES_SUFFIX = ".changes.json"
+
 
 class Change(StrEnum):
     """What became of a clip since the previous run."""
@@ -134,7 +136,7 @@ def deleted(decision: ClipDecision) -> ClipChange:
 
 def changes_url(output: str, shard: str) -> str:
     """Where a shard's changes lie: `_manifest/shards/<shard name>.changes.json`."""
-    return storage.join(output, MANIFEST_FOLDER, SHARDS_FOLDER, f"{storage.basename(shard)}.changes.json")
+    return storage.join(output, MANIFEST_FOLDER, SHARDS_FOLDER, f"{storage.basename(shard)}{CHANGES_SUFFIX}")
 
 
 def write_changes(output: str, shard: str, changes: ShardChanges) -> None:

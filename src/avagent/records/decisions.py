@@ -46,9 +46,9 @@ class Provenance:
 
 
 def decision_to_json(decision: ClipDecision) -> str:
-    """One line of JSON; an evaluation only where there is one."""
-    absent = {0: {"evaluation"}} if decision.evaluation is None else None
-    return _DECISIONS.dump_json((decision,), exclude=absent)[1:-1].decode()
+    """One line of JSON; an evaluation and a remark only where there is one."""
+    absent = {name for name in ("evaluation", "remark") if getattr(decision, name) is None}
+    return _DECISIONS.dump_json((decision,), exclude={0: absent} if absent else None)[1:-1].decode()
 
 
 def decision_from_json(line: str | bytes) -> ClipDecision:
@@ -132,6 +132,8 @@ def clip_record(decision: ClipDecision, provenance: Provenance) -> bytes:
     }
     if decision.evaluation is not None:
         record["evaluation"] = asdict(decision.evaluation)
+    if decision.remark is not None:
+        record["remark"] = decision.remark
     return dump(record)
 
 

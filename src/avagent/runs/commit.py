@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from avagent import storage
@@ -16,6 +16,7 @@ from avagent.records.manifest import (
     ManifestCounts,
     decisions_url,
     manifest_url,
+    shards_decided,
     write_manifest,
 )
 from avagent.runs.rewrite import ERRORS_FOLDER, ShardReport
@@ -30,25 +31,38 @@ _FILES_AT_ONCE = 8
 """Decision files in memory: a few KB a clip."""
 
 
+Expected = Mapping[str, int | None]
+"""URL of every input shard of a run -> how many of its clips are to be there; None: all that it holds."""
+
+
 def finalize(
-    output: str, reports: Iterable[ShardReport], *, fingerprint: str, run: Mapping[str, Any], evaluated: bool = False
+    output: str,
+    reports: Iterable[ShardReport],
+    *,
+    expected: Expected,
+    fingerprint: str,
+    run: Mapping[str, Any],
+    evaluated: bool = False,
 ) -> ManifestCounts:
     """Check that nothing is missing, then write manifest, `run.json`, index and, at the very end, `_SUCCESS`.
 
     Args:
         output: the output folder, with `_manifest/decisions/` of every shard.
         reports: one a shard.
+        expected: the input, which the reports are held against.
         fingerprint: of the configuration.
         run: for `run.json`; `counts` are added.
         evaluated: see :func:`avagent.records.manifest.write_manifest`.
 
     Raises:
-        AVAgentError: a shard is missing or has another size than was written, or counts do not add up.
+        AVAgentError: a shard has no report, is missing or has another size than was written; clips of it are missing,
+            or counts do not add up.
         UsageError: two shards have the same name.
         OSError: storage failed.
     """
     ordered = sorted(reports, key=lambda report: report.name)
     check_names(report.source for report in ordered)
+    _check_expected(ordered, expected)
     _check_files(output, ordered)
     rows = ((r.name, _final_decisions(output, r)) for r in ordered)
     counts = write_manifest(output, rows, fingerprint=fingerprint, evaluated=evaluated)
@@ -216,19 +230,51 @@ def _final_decisions(output: str, report: ShardReport) -> Iterable[ClipDecision]
     Here, and not where the shard is written: a shard that is written again then finds what it was written by.
     """
     url = decisions_url(output, report.name)
-    try:
-        decisions = decisions_from_lines(storage.read_bytes(url).splitlines(keepends=True), url)
-        if not report.late_failures:
-            return decisions
-        found = list(decisions)
-    except FileNotFoundError:
-        if report.clips == 0:
-            return ()
-        raise
+    decisions = decisions_from_lines(storage.read_bytes(url).splitlines(keepends=True), url)
+    if not report.late_failures:
+        return decisions
+    found = list(decisions)
     amended = list(report.amend(found))
     if amended != found:
         write_decisions(url, amended)
     return amended
+
+
+def check_decided(output: str, expected: Expected) -> None:
+    """Every input shard has a file of decisions. Raises AVAgentError, and OSError: storage failed."""
+    decided = shards_decided(output)
+    absent = sorted(shard for shard in expected if storage.basename(shard) not in decided)
+    if absent:
+        raise AVAgentError(
+            f"{len(absent)} of {len(expected)} shards have no decisions in {output}, such as"
+            f" {decisions_url(output, absent[0])}: run `avagent refine` again"
+        )
+
+
+def check_number(shard: str, found: int, expected: int | None) -> None:
+    """A shard has as many clips as were to be worked on. Raises AVAgentError."""
+    if expected is not None and found != expected:
+        raise AVAgentError(f"{shard} should have {expected} clips, found {found}: run again")
+
+
+def _check_expected(reports: Sequence[ShardReport], expected: Expected) -> None:
+    """Nothing of the input is missing, whatever was told of the rest."""
+    found = {report.name: report for report in reports}
+    names = {storage.basename(shard): clips for shard, clips in expected.items()}
+    if absent := sorted(names.keys() - found.keys()):
+        raise AVAgentError(
+            f"{len(absent)} of {len(names)} shards were not written, such as {absent[0]}: run the same command again"
+        )
+    if unknown := sorted(found.keys() - names.keys()):
+        raise AVAgentError(f"{unknown[0]} is not among the {len(names)} shards of this run: run again")
+    for name, clips in names.items():
+        report = found[name]
+        if clips is None and report.undecided:
+            raise AVAgentError(
+                f"{report.undecided} clips of {report.source} have no decision: it was changed since it was read, or"
+                f" decisions were lost; decide on it again"
+            )
+        check_number(report.source, report.clips, clips)
 
 
 def _check_files(output: str, reports: Iterable[ShardReport]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from avagent import storage
 from avagent.core.errors import FailureReason, UsageError
 from avagent.records.decisions import dump
 from avagent.records.manifest import ManifestCounts, decisions_url, manifest_url
-from avagent.runs.commit import CLAIM_FILE, RUN_FILE, SUCCESS_FILE, finalize
+from avagent.runs.commit import CLAIM_FILE, RUN_FILE, SUCCESS_FILE, Expected, check_number, finalize
 from avagent.runs.dead_letters import letters_url
 from avagent.runs.repaired_clips import repairs_url
 from avagent.runs.rewrite import ShardReport
@@ -101,9 +101,24 @@ def finish_replay(output: str, pending: Staged) -> ManifestCounts:
         _publish_shard(output, folder, shard)
     run = dict(pending.record)
     reports = [report for shard in run["inputs"] if (report := read_report(output, str(shard["url"]))) is not None]
-    counts = finalize(output, reports, fingerprint=str(run["fingerprint"]), run=run, evaluated=_evaluated(run))
+    counts = finalize(
+        output,
+        reports,
+        expected=_expected(reports, run),
+        fingerprint=str(run["fingerprint"]),
+        run=run,
+        evaluated=_evaluated(run),
+    )
     storage.remove(storage.join(output, REPLAY_FOLDER), recursive=True)
     return counts
+
+
+def _expected(reports: Sequence[ShardReport], run: Mapping[str, Any]) -> Expected:
+    """The input of the run, and how many of its clips were refined; with a limit, of the shards that it reached."""
+    if run.get("limit") is None:
+        return {str(shard["url"]): None for shard in run["inputs"]}
+    check_number("the run", sum(report.clips for report in reports), run["counts"]["clips"])
+    return {report.source: report.clips for report in reports}
 
 
 def _evaluated(run: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from avagent import storage
 from avagent.core.actions import Action
 from avagent.core.clip import Clip, ClipRef, Member, content_hash
 from avagent.core.errors import AVAgentError, ClipError, Failure, FailureReason, ParameterError, ShardError, Stage
-from avagent.core.state import ClipDecision, Outcome
+from avagent.core.state import LEFT_AS_IT_IS, ClipDecision, Outcome
 from avagent.records.decisions import Provenance, clip_record
 from avagent.runs.repaired_clips import EarlierShard, Repair, write_repairs
 from avagent.shards.formats import DEFAULT_OPTIONS, ShardFormat, ShardOptions, format_of
@@ -32,10 +32,17 @@ EditClip = Callable[[ClipRef, Clip, tuple[Action, ...]], tuple[Member, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LateFailure:
-    """A clip that was decided, but could not be written: its decision becomes `failed`."""
+    """A clip that was decided, but could not be written: its decision becomes `failed`.
+
+    Attributes:
+        index: of the clip.
+        failure: why.
+        left: whether the clip stays as it is instead: nothing is wrong with it, but something would be lost.
+    """
 
     index: int
     failure: Failure
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +60,7 @@ class ShardReport:
         errors: clips in the dead-letter shard.
         late_failures: decisions that this phase turned into failures.
         decisions: digest of the decisions that it was written by, see `records.decisions_digest`; empty: not known.
+        undecided: clips of the input shard that have no decision, and are in neither shard.
     """
 
     name: str
@@ -65,6 +73,7 @@ class ShardReport:
     errors: int
     late_failures: tuple[LateFailure, ...] = ()
     decisions: str = ""
+    undecided: int = 0
 
     @property
     def clips(self) -> int:
@@ -73,10 +82,10 @@ class ShardReport:
 
     def amend(self, decisions: Iterable[ClipDecision]) -> Iterator[ClipDecision]:
         """The shard's final decisions: those given, with the late failures put in."""
-        late = {failed.index: failed.failure for failed in self.late_failures}
+        late = {failed.index: failed for failed in self.late_failures}
         for decision in decisions:
-            failure = late.get(decision.ref.index)
-            yield decision if failure is None else fail(decision, failure)
+            found = late.get(decision.ref.index)
+            yield decision if found is None else (leave if found.left else fail)(decision, found.failure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +111,11 @@ class RewriteOptions:
 def fail(decision: ClipDecision, failure: Failure) -> ClipDecision:
     """The decision of a clip that failed after all; what was found out about it stays on record."""
     return replace(decision, outcome=Outcome.FAILED, reason=str(failure.reason), actions=(), failure=failure)
+
+
+def leave(decision: ClipDecision, failure: Failure) -> ClipDecision:
+    """The decision of a clip whose repair cannot be written without loss: it stays as it is."""
+    return replace(decision, outcome=Outcome.UNCHANGED, reason=str(failure.reason), actions=(), remark=failure.message)
 
 
 def rewrite_shard(shard: str, decisions: Iterable[ClipDecision], options: RewriteOptions) -> ShardReport:
@@ -151,20 +165,24 @@ class _Rewriter:
         self._output = output
         self._outcomes: Counter[Outcome] = Counter()
         self._late: list[LateFailure] = []
+        self._undecided = 0
         self.repairs: list[Repair] = []
 
     def run(self) -> None:
-        if not self._pending and self._holds_samples():
-            return
+        if not self._pending:
+            self._undecided = self._samples()
+            if self._undecided:
+                return
         self._output.begin()
         for item in self._items():
             if isinstance(item, Loose):
                 self._output.pass_on(item)
-            elif decision := self._pending.pop(item.index, None):
-                if isinstance(item, BadSample):
-                    self._bad(item, decision)
-                else:
-                    self._sample(item, decision)
+            elif (decision := self._pending.pop(item.index, None)) is None:
+                self._undecided += 1
+            elif isinstance(item, BadSample):
+                self._bad(item, decision)
+            else:
+                self._sample(item, decision)
         for index in sorted(self._pending):
             self._missing(self._pending[index])
 
@@ -180,14 +198,15 @@ class _Rewriter:
             md5="",
             errors=errors,
             late_failures=tuple(self._late),
+            undecided=self._undecided,
         )
         if report.clips != total:
             raise AVAgentError(f"{self._shard}: {total} clips were decided on, {report.clips} written")
         return report
 
-    def _holds_samples(self) -> bool:
+    def _samples(self) -> int:
         items = self._format.iter_samples(self._shard, self._options.reading)
-        return any(not isinstance(item, Loose) for item in items)
+        return sum(not isinstance(item, Loose) for item in items)
 
     def _items(self) -> Iterator[Any]:
         """What the shard holds; a shard that could not be read when it was decided on may still be unreadable."""
@@ -208,7 +227,10 @@ class _Rewriter:
             try:
                 replaced = self._edited(ref, clip, decision.actions)
             except ClipError as error:
-                failure = self._turn(decision, error.failure())
+                left = error.reason in LEFT_AS_IT_IS
+                failure = self._turn(decision, error.failure(), left=left)
+                if left:
+                    decision, failure = leave(decision, failure), None
         if failure is not None:
             self._outcomes[Outcome.FAILED] += 1
             self._output.reject(sample, decision.ref, failure)
@@ -247,8 +269,8 @@ class _Rewriter:
         self._outcomes[Outcome.FAILED] += 1
         self._output.reject_missing(decision.ref, failure, unique=unique)
 
-    def _turn(self, decision: ClipDecision, failure: Failure) -> Failure:
-        self._late.append(LateFailure(index=decision.ref.index, failure=failure))
+    def _turn(self, decision: ClipDecision, failure: Failure, *, left: bool = False) -> Failure:
+        self._late.append(LateFailure(index=decision.ref.index, failure=failure, left=left))
         return failure
 
 

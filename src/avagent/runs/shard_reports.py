@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from avagent import storage
 from avagent.core.errors import ParameterError
+from avagent.records.changes import CHANGES_SUFFIX
 from avagent.records.decisions import decisions_digest, read_decisions
 from avagent.records.manifest import MANIFEST_FOLDER, SHARDS_FOLDER, decisions_url
 from avagent.runs.rewrite import ShardReport
@@ -71,7 +72,8 @@ def _is_fresh(output: str, shard: str) -> bool:
 def shards_reported(output: str) -> frozenset[str]:
     """Names of the shards that have a report, by one listing. Raises OSError."""
     names = storage.folder_sizes(storage.join(output, MANIFEST_FOLDER, SHARDS_FOLDER))
-    return frozenset(name.removesuffix(".json") for name in names)
+    reports = (name for name in names if name.endswith(".json") and not name.endswith(CHANGES_SUFFIX))
+    return frozenset(name.removesuffix(".json") for name in reports)
 
 
 def remove_reports(output: str) -> None:

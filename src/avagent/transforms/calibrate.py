@@ -22,10 +22,11 @@ from avagent.core.state import ClipState
 from avagent.media.pair_views import Example, examples
 from avagent.media.store import MediaStore
 from avagent.records.calibration_files import write_pairs
+from avagent.runs.run_plan import ShardTask
 from avagent.transforms.loop import PortLoader
 from avagent.transforms.metrics import NAMESPACE, count_cache, stage_latency
 from avagent.transforms.progress import report_progress
-from avagent.transforms.read import STATES, ReadShards, ShardTask
+from avagent.transforms.read import STATES, ReadShards
 from avagent.transforms.run_inference import ModelHandler, RunInference
 from avagent.transforms.store import StoreConfig, process_store
 

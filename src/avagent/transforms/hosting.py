@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from avagent.core.serving import Metered, WarmsUp
 from avagent.media.store import MediaStore
@@ -39,19 +39,31 @@ class Served:
 class HostedPort(Generic[PortT]):
     """A port, built and warmed up, with the steps run where it lies.
 
+    It is loaded for the first batch: runners set up every step, those that nothing comes to as well.
+
     Args:
         build: makes the port.
     """
 
     def __init__(self, build: Callable[[], PortT]) -> None:
-        started = time.perf_counter()
-        self._port = build()
-        if isinstance(self._port, WarmsUp):
-            self._port.warm_up()
-        seconds = time.perf_counter() - started
-        _log.info("loaded %s in %.1f s", type(self._port).__name__, seconds)
+        self._build = build
+        self._port: PortT | None = None
         self._lock = threading.Lock()
-        self._untold = Counter(loads=1, load_ms=round(seconds * 1000))
+        self._untold: Counter[str] = Counter()
+
+    def load(self) -> None:
+        """Load the port, unless it is."""
+        with self._lock:
+            if self._port is not None:
+                return
+            started = time.perf_counter()
+            port = self._build()
+            if isinstance(port, WarmsUp):
+                port.warm_up()
+            seconds = time.perf_counter() - started
+            _log.info("loaded %s in %.1f s", type(port).__name__, seconds)
+            self._untold.update(loads=1, load_ms=round(seconds * 1000))
+            self._port = port
 
     def run(
         self,
@@ -60,13 +72,14 @@ class HostedPort(Generic[PortT]):
         config: StoreConfig,
     ) -> Served:
         """A step's answer to a batch, with the media store of this process."""
-        store = process_store(config)
+        self.load()
+        store, port = process_store(config), cast("PortT", self._port)
         before = store.stats
-        items = step(batch, self._port, store)
+        items = step(batch, port, store)
         after = store.stats
         counts = Counter(cache_hits=after.hits - before.hits, cache_misses=after.misses - before.misses)
-        if isinstance(self._port, Metered):
-            counts.update(self._port.take_usage())
+        if isinstance(port, Metered):
+            counts.update(port.take_usage())
         with self._lock:
             counts.update(self._untold)
             self._untold = Counter()

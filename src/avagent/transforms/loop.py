@@ -70,6 +70,7 @@ class Loop:
         evaluation: loader of a scorer that takes no part in decisions; None: no such scorer.
         progress: file that local workers report decided clips to; None: no such report.
         failures: when to give the run up; None: never.
+        parts: the output folder, where decisions are kept as they come; None: they are not.
     """
 
     captioner: PortLoader[Captioner]
@@ -82,6 +83,7 @@ class Loop:
     evaluation: PortLoader[Scorer] | None = None
     progress: str | None = None
     failures: FailureLimit | None = None
+    parts: str | None = None
 
     def clean_up(self) -> None:
         """Remove what shared ports left on this machine."""

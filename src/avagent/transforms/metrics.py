@@ -13,6 +13,7 @@ from avagent.media.store import MediaStore
 from avagent.storage.retries import retry_counts
 
 NAMESPACE = "avagent"
+SPAN_SUFFIX = "_at_ms"
 
 
 def count_decision(decision: ClipDecision) -> None:
@@ -47,6 +48,22 @@ def count_served(stage: str, clips: int, counts: Mapping[str, int]) -> None:
     Metrics.counter(NAMESPACE, f"{stage}_clips").inc(clips)
     for name, count in counts.items():
         Metrics.counter(NAMESPACE, name if name.startswith("cache_") else f"{stage}_{name}").inc(count)
+
+
+@contextmanager
+def phase_span(phase: str) -> Iterator[None]:
+    """Note when the block began and ended, as `PHASE_at_ms`: milliseconds since the epoch.
+
+    The first beginning and the last end over all workers tell how long a part of a run took, whoever waits for it.
+    """
+    note_moment(phase)
+    yield
+    note_moment(phase)
+
+
+def note_moment(phase: str) -> None:
+    """Note that a part of a run was under way; see :func:`phase_span`."""
+    Metrics.distribution(NAMESPACE, f"{phase}{SPAN_SUFFIX}").update(int(time.time() * 1000))
 
 
 @contextmanager

@@ -51,6 +51,7 @@ class PortHandler(ModelHandler[ItemT, ItemT, HostedPort[PortT]], Generic[ItemT, 
         inference_args: Mapping[str, Any] | None = None,  # noqa: ARG002  (Beam's signature)
     ) -> Sequence[ItemT]:
         """The batch after this stage; the time spent is shared out over its clips."""
+        model.load()
         started = time.perf_counter()
         with stage_latency(self._stage):
             served = model.run(self._step, batch, self._store)

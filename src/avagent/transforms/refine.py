@@ -16,6 +16,7 @@ from avagent.core.ports import Scorer
 from avagent.core.state import ClipDecision, ClipState, conclude
 from avagent.transforms.evaluate import evaluate_decisions
 from avagent.transforms.failures import count_failure
+from avagent.transforms.keep import keep_all, keep_decision
 from avagent.transforms.loop import Loop, PortLoader
 from avagent.transforms.metrics import count_cache, count_decision, stage_latency
 from avagent.transforms.port_handler import PortHandler
@@ -82,7 +83,21 @@ class RefineRound(beam.PTransform):
 
 
 class DecideClips(beam.PTransform):
-    """The whole decide phase; after the last round nothing is left to retry."""
+    """All that is decided about a clip, and its evaluation."""
+
+    def __init__(self, loop: Loop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def expand(self, states: PCollection[ClipState]) -> PCollection[ClipDecision]:
+        """ClipState -> ClipDecision, one for one."""
+        decisions = states | "RefineClips" >> RefineClips(self._loop)
+        ended: Any = decisions | "EndClips" >> EndClips(self._loop)
+        return ended
+
+
+class RefineClips(beam.PTransform):
+    """Caption, score and rounds; after the last round nothing is left to retry."""
 
     def __init__(self, loop: Loop) -> None:
         super().__init__()
@@ -97,14 +112,33 @@ class DecideClips(beam.PTransform):
             outputs = outputs[RETRY] | f"Round{number}" >> RefineRound(self._loop)
             done.append(outputs[DONE])
         decisions: Any = tuple(done) | "Decisions" >> beam.Flatten()
-        if self._loop.evaluation is None:
+        return decisions
+
+
+class EndClips(beam.PTransform):
+    """Evaluate what was decided, if the recipe wants it, and take leave of the clips.
+
+    Args:
+        loop: what the phase needs.
+        resumed: whether the clips come from an earlier try of this run: nobody has counted them yet.
+    """
+
+    def __init__(self, loop: Loop, *, resumed: bool = False) -> None:
+        super().__init__()
+        self._loop = loop
+        self._resumed = resumed
+
+    def expand(self, decisions: PCollection[ClipDecision]) -> PCollection[ClipDecision]:
+        """ClipDecision -> the same, evaluated."""
+        loop = self._loop
+        if loop.evaluation is None and not self._resumed:
+            # Done where it was decided, in the same stage.
             return decisions
-        evaluated: Any = (
-            decisions
-            | "EvaluateDecisions" >> EvaluateDecisions(self._loop, self._loop.evaluation)
-            | "End" >> beam.Map(_end, loop=self._loop)
-        )
-        return evaluated
+        evaluated: Any = decisions
+        if loop.evaluation is not None:
+            evaluated = decisions | "EvaluateDecisions" >> EvaluateDecisions(loop, loop.evaluation)
+        ended: Any = evaluated | "End" >> beam.Map(_end, loop=loop)
+        return ended
 
 
 class EvaluateDecisions(beam.PTransform):
@@ -127,14 +161,26 @@ def _edit(state: ClipState, store: StoreConfig) -> ClipState:
         return edit_clip(state, media)
 
 
-def _decide(state: ClipState, loop: Loop) -> Iterator[ClipDecision | TaggedOutput]:
-    closed = close_round(state, loop.policy)
-    decision = conclude(closed, loop.policy)
-    if decision is None:
-        yield TaggedOutput(RETRY, closed)
-        return
-    # Who evaluates it still needs its media.
-    yield decision if loop.evaluation is not None else _end(decision, loop)
+class _Decide(beam.DoFn):
+    """Close a round; what is decided is kept at once, since a runner may hold it back until all others are decided."""
+
+    def __init__(self, loop: Loop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def process(self, state: ClipState) -> Iterator[ClipDecision | TaggedOutput]:
+        loop = self._loop
+        closed = close_round(state, loop.policy)
+        decision = conclude(closed, loop.policy)
+        if decision is None:
+            yield TaggedOutput(RETRY, closed)
+            return
+        keep_decision(decision, loop)
+        # Who evaluates it still needs its media.
+        yield decision if loop.evaluation is not None else _end(decision, loop)
+
+    def finish_bundle(self) -> None:
+        keep_all(self._loop)
 
 
 def _end(decision: ClipDecision, loop: Loop) -> ClipDecision:
@@ -146,7 +192,7 @@ def _end(decision: ClipDecision, loop: Loop) -> ClipDecision:
 
 
 def _decided(states: PCollection[ClipState], loop: Loop) -> dict[str, PCollection[Any]]:
-    outputs: Any = states | "Decide" >> beam.FlatMap(_decide, loop=loop).with_outputs(RETRY, main=DONE)
+    outputs: Any = states | "Decide" >> beam.ParDo(_Decide(loop)).with_outputs(RETRY, main=DONE)
     return {DONE: outputs[DONE], RETRY: outputs[RETRY]}
 
 

@@ -16,6 +16,7 @@ from apache_beam.pvalue import PCollection
 
 from avagent.core.errors import AVAgentError, FailureReason
 from avagent.core.state import ClipDecision, ClipState
+from avagent.dsp.threads import run_one_thread
 from avagent.media.store import MediaStore
 from avagent.records.decisions import decisions_digest, read_decisions, write_decisions
 from avagent.records.manifest import decisions_url
@@ -174,6 +175,7 @@ class MergeLetters(beam.PTransform):
 
 
 def _merge(task: ReplayTask, target: ApplyTarget) -> ShardReport:
+    run_one_thread()
     configure(target.shards.storage)
     with count_retries():
         report = merge_letters(task, target)

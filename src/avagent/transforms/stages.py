@@ -12,12 +12,17 @@ from typing import TypeVar
 
 from avagent.core.captions import Caption, Captions
 from avagent.core.decide import Policy, base_actions
-from avagent.core.errors import ClipError
+from avagent.core.errors import ClipError, EditError
 from avagent.core.history import Base
 from avagent.core.ports import Captioner, ClipView, Planner, PlanRequest, Scorer
-from avagent.core.scores import with_lag
+from avagent.core.scores import Scores, with_lag
 from avagent.core.state import ClipState, failed, next_base, with_plan, with_scores
 from avagent.media.store import MediaStore
+
+NOT_EDITED = Scores(
+    alignment=None, synchronization=None, alignment_note="edit_failed", synchronization_note="edit_failed"
+)
+"""Of an edit that could not be made: it is never kept."""
 
 ItemT = TypeVar("ItemT")
 AnswerT = TypeVar("AnswerT")
@@ -111,11 +116,17 @@ def _plan_request(state: ClipState, base: Base, allowed: frozenset[str], store: 
 
 
 def edit_clip(state: ClipState, store: MediaStore) -> ClipState:
-    """Make the edited sound of a clip that has a plan and is to be scored; it stays in the store."""
+    """Make the edited sound of a clip that has a plan and is to be scored; it stays in the store.
+
+    A plan that cannot be carried out is dropped, as one that did not help: the clip is planned again.
+    """
     if state.plan is None or state.scores is not None:
         return state
     try:
         _edited_view(state, store).audio()
+    except EditError:
+        # The plan is at fault, not the clip: another one may do.
+        return replace(state, scores=NOT_EDITED)
     except ClipError as error:
         return failed(state, error)
     return state

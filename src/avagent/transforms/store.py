@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 from functools import partial
 
+from avagent.dsp.threads import run_one_thread
 from avagent.media.decoder_process import process_decoder
 from avagent.media.store import MediaStore
 from avagent.shards.formats import DEFAULT_OPTIONS, ShardOptions, read_clip
@@ -36,6 +37,7 @@ def process_store(config: StoreConfig) -> MediaStore:
         store = _stores.get(config)
         if store is None:
             _stores.clear()
+            run_one_thread()
             configure(config.shards.storage)
             store = _stores[config] = MediaStore(
                 max_bytes=config.max_bytes,

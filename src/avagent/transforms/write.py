@@ -16,6 +16,7 @@ from apache_beam.pvalue import PCollection
 from avagent.core.actions import Action
 from avagent.core.clip import Clip, ClipRef, Member
 from avagent.core.errors import ParameterError
+from avagent.dsp.threads import run_one_thread
 from avagent.media.decoder_process import process_decoder
 from avagent.media.repair import repair_sound
 from avagent.records.changes import read_changes
@@ -24,12 +25,12 @@ from avagent.records.manifest import decisions_url
 from avagent.runs.previous import Earlier, Part
 from avagent.runs.repaired_clips import EarlierShard
 from avagent.runs.rewrite import RewriteOptions, ShardReport, rewrite_shard
+from avagent.runs.run_plan import ShardTask
 from avagent.runs.shard_reports import write_report
 from avagent.shards.formats import DEFAULT_OPTIONS, ShardOptions
 from avagent.storage.retries import configure
-from avagent.transforms.metrics import NAMESPACE, count_retries, stage_latency
+from avagent.transforms.metrics import NAMESPACE, count_retries, phase_span, stage_latency
 from avagent.transforms.progress import report_progress
-from avagent.transforms.read import ShardTask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +115,9 @@ class ApplyDecisions(beam.PTransform):
 
 
 def _rewrite(task: ShardTask, target: ApplyTarget) -> ShardReport:
+    run_one_thread()
     configure(target.shards.storage)
-    with count_retries():
+    with count_retries(), phase_span("apply"):
         report = apply_decisions(task.url, target, task.earlier)
     Metrics.counter(NAMESPACE, "shards_written").inc()
     Metrics.counter(NAMESPACE, "late_failures").inc(len(report.late_failures))

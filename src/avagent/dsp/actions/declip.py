@@ -8,6 +8,7 @@ from scipy.linalg import LinAlgError, solve
 
 from avagent.core.media import FloatArray, Waveform
 from avagent.dsp.autoregression import prediction_filter
+from avagent.dsp.products import convolved
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -92,11 +93,11 @@ def _restore(channel: FloatArray, mask: Mask, start: int, stop: int, order: int)
 def _interpolate(part: Array, unknown: npt.NDArray[np.intp], coefficients: Array) -> Array | None:
     """Values at the unknown positions that minimise the prediction error of the whole."""
     correlation = np.zeros(part.size)
-    full = np.correlate(coefficients, coefficients, "full")
+    full = convolved(coefficients, coefficients[::-1])
     correlation[: coefficients.size] = full[coefficients.size - 1 :]
     known = part.copy()
     known[unknown] = 0.0
-    right = np.convolve(known, full, "same")[unknown]
+    right = convolved(known, full)[coefficients.size - 1 :][unknown]
     matrix = correlation[np.abs(unknown[:, None] - unknown[None, :])]
     # Sound without any noise is predicted perfectly: keep the matrix well conditioned.
     matrix[np.diag_indices_from(matrix)] *= 1.0 + _RIDGE

@@ -12,6 +12,7 @@ from avagent.core.actions import SpectralGate, SpectralSubtraction, WienerFilter
 from avagent.core.media import FloatArray, Waveform
 from avagent.dsp.actions.hum_removal import remove_hum
 from avagent.dsp.measures.noise_track import NoiseTrack, track_noise
+from avagent.dsp.products import energy
 from avagent.dsp.stft import Stft, in_blocks, multiple, power_of
 
 GainRule = Callable[[FloatArray], FloatArray]
@@ -100,6 +101,6 @@ def removed_db(before: Waveform, after: Waveform) -> float | None:
     for start in range(0, before.length, _CHUNK):
         x = before.samples[:, start : start + _CHUNK]
         d = x - after.samples[:, start : start + _CHUNK]
-        total += float(np.vdot(x, x))
-        difference += float(np.vdot(d, d))
+        total += energy(x)
+        difference += energy(d)
     return 10.0 * math.log10(difference / total) if difference > 0.0 and total > 0.0 else None

@@ -14,6 +14,7 @@ from avagent.dsp.autoregression import prediction_filter
 from avagent.dsp.measures.dropouts import Gap, find_dropouts
 from avagent.dsp.measures.gaps import find_gaps
 from avagent.dsp.measures.noise_track import track_noise
+from avagent.dsp.products import convolved
 from avagent.dsp.stft import Stft
 
 Array = npt.NDArray[np.float64]
@@ -94,8 +95,8 @@ def _autoregressive(channel: FloatArray, gap: Gap, rate: int) -> Array:
     start, stop = gap.start - low, gap.stop - low
     order = min(_MAX_ORDER, max(8, round(_AR_ORDER_S * rate)), part.size // 3)
     coefficients = prediction_filter(part, order)
-    correlation = np.correlate(coefficients, coefficients, "full")
-    right = np.convolve(part, correlation)[order : order + part.size][start:stop]
+    correlation = convolved(coefficients, coefficients[::-1])
+    right = convolved(part, correlation)[order : order + part.size][start:stop]
     column = np.zeros(stop - start)
     head = correlation[order : order + column.size]
     column[: head.size] = head
@@ -122,9 +123,10 @@ def _continued(past: Array, length: int, rate: int) -> Array:
     weights = np.linspace(0.2, 1.0, template)
     match = np.zeros(size - template + 1)
     energy = np.zeros(size - template + 1)
+    valid = slice(template - 1, size)
     for channel in past:
-        match += np.correlate(channel, channel[-template:] * weights, "valid")
-        energy += np.convolve(np.square(channel), weights[::-1], "valid")
+        match += convolved(channel, (channel[-template:] * weights)[::-1])[valid]
+        energy += convolved(np.square(channel), weights[::-1])[valid]
     lags = np.arange(shortest, size - template, dtype=np.intp)
     position = size - template - lags
     lag = int(lags[np.argmax(match[position] / np.sqrt(energy[position] + 1e-12))])

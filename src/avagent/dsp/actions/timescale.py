@@ -13,6 +13,7 @@ from python_stretch.Signalsmith import Stretch  # pyright: ignore[reportMissingT
 from avagent.core.actions import Pitch, Speed
 from avagent.core.media import FloatArray, Waveform
 from avagent.dsp.actions.formants import restore_formants
+from avagent.dsp.products import inner
 
 _SEED = 1
 _BLOCKS_S = (0.05, 0.12, 0.2)
@@ -155,7 +156,7 @@ def _choose_block(waveform: Waveform, factor: float) -> float:
     likeness: list[float] = []
     for block_s in _BLOCKS_S:
         got = _spectrum(_stretched(mono, factor, block_s)[0], frame)
-        likeness.append(float(wanted @ got))
+        likeness.append(inner(wanted, got))
         if likeness[-1] >= _FAITHFUL:
             return block_s
     return _BLOCKS_S[int(np.argmax(likeness))]

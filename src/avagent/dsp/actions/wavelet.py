@@ -15,6 +15,7 @@ from avagent.dsp.actions.denoise import FRAME_S, NoiseReport, removed_db
 from avagent.dsp.actions.dwt import compose, decompose, deepest, filters
 from avagent.dsp.actions.hum_removal import remove_hum
 from avagent.dsp.measures.noise_track import NoiseTrack, track_noise
+from avagent.dsp.products import matrix_product, row_products
 from avagent.dsp.stft import Stft, in_blocks, multiple
 
 _LOCAL_S = 0.032
@@ -40,7 +41,7 @@ def wavelet_denoise(waveform: Waveform, action: WaveletDenoise) -> tuple[Wavefor
     levels = _depth(action.levels, rate, waveform.length)
     if noise is None or levels < 1:
         return clean, NoiseReport(removed_db=removed_db(waveform, clean), hum_hz=hum_hz)
-    variances = NoiseTrack(noise.centres, noise.power @ _responses(levels, stft).T)
+    variances = NoiseTrack(noise.centres, row_products(noise.power, _responses(levels, stft)))
     local = round(_LOCAL_S * rate)
 
     def work(samples: FloatArray, position: int) -> FloatArray:
@@ -66,9 +67,11 @@ def _responses(levels: int, stft: Stft) -> FloatArray:
     rows: list[npt.NDArray[np.float64]] = []
     passed = np.ones(stft.bins)
     for level in range(levels):
-        scaled = np.exp(-1j * np.outer(omega * 2**level, np.arange(low_pass.size)))
-        rows.append(passed * np.abs(scaled @ high_pass) ** 2)
-        passed = passed * np.abs(scaled @ low_pass) ** 2
+        turns = np.outer(omega * 2**level, np.arange(low_pass.size))
+        filters_there = np.stack([high_pass, low_pass], axis=1)
+        there = matrix_product(np.cos(turns), filters_there) ** 2 + matrix_product(np.sin(turns), filters_there) ** 2
+        rows.append(passed * there[:, 0])
+        passed = passed * there[:, 1]
     rows.append(passed)
     # The window's energy is half a frame; the mean over frequency of a response is 1.
     return (np.asarray(rows[::-1]) / (stft.bins * stft.frame / 2)).astype(np.float32)

@@ -13,6 +13,7 @@ from avagent.dsp.actions.edit import apply
 from avagent.dsp.faults.inject import Injected
 from avagent.dsp.faults.types import Dropouts, Lag, Level, SpeedChange
 from avagent.dsp.measures.bs1770 import gated_loudness
+from avagent.dsp.products import energy, inner
 
 LEAST_GAIN_DB = 0.25
 """A smaller gain of SI-SDR is no repair."""
@@ -65,9 +66,9 @@ def si_sdr(reference: FloatArray, estimate: FloatArray) -> float:
     """
     n = min(reference.size, estimate.size)
     clean, other = reference[:n].astype(np.float64), estimate[:n].astype(np.float64)
-    target = clean * (float(clean @ other) / max(float(clean @ clean), 1e-20))
+    target = clean * (inner(clean, other) / max(energy(clean), 1e-20))
     rest = other - target
-    ratio = max(float(target @ target), 1e-20) / max(float(rest @ rest), 1e-20)
+    ratio = max(energy(target), 1e-20) / max(energy(rest), 1e-20)
     return float(np.clip(10.0 * np.log10(ratio), -_LIMIT_DB, _LIMIT_DB))
 
 

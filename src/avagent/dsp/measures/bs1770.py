@@ -10,6 +10,7 @@ from pyloudnorm import IIRfilter  # pyright: ignore[reportMissingTypeStubs]
 from scipy.signal import lfilter  # pyright: ignore[reportUnknownVariableType]
 
 from avagent.core.media import FloatArray, Waveform
+from avagent.dsp.products import moving_mean
 from avagent.dsp.resampling import resample_single
 
 Array = npt.NDArray[np.float64]
@@ -49,7 +50,7 @@ def step_powers(waveform: Waveform) -> Array:
             part, states[index] = lfilter(numerator, denominator, part, axis=-1, zi=states[index])
         full = part.shape[1] // step
         squares = np.square(part[:, : full * step]).reshape(waveform.channels, full, step).mean(axis=2)
-        powers.append(weights @ squares)
+        powers.append(np.sum(weights[:, None] * squares, axis=0))
     return np.concatenate(powers)
 
 
@@ -78,7 +79,7 @@ def gate(steps: Array) -> float | None:
     if steps.size == 0:
         return None
     width = min(4, steps.size)
-    blocks = np.convolve(steps, np.full(width, 1.0 / width), "valid")
+    blocks = moving_mean(steps, width)
     loud = blocks[blocks > 10.0 ** ((-70.0 - _OFFSET) / 10.0)]
     if loud.size == 0:
         return None

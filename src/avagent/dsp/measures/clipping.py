@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avagent.core.media import FloatArray, Waveform
+from avagent.dsp.products import moving_mean
 
 _PLATEAU = 5e-4
 _SHORTEST_RUN = 3
@@ -70,7 +71,7 @@ def _pile(channel: FloatArray) -> int:
     bins = int(_RANGE_DB * _BINS_PER_DB)
     index = np.minimum((np.log10(high / top) * (20.0 * _BINS_PER_DB)).astype(np.int32) + bins, bins - 1)
     levels = top * 10.0 ** ((np.arange(bins) + 0.5 - bins) / (20.0 * _BINS_PER_DB))
-    counts = np.convolve(np.bincount(index, minlength=bins), np.full(3, 1.0 / 3.0), "same")
+    counts = moving_mean(np.pad(np.bincount(index, minlength=bins).astype(np.float64), 1), 3)
     best, level = 0.0, 0.0
     for place in range(bins - int(_HIGHEST_DB * _BINS_PER_DB), bins):
         below = slice(place - _BELOW.stop, place - _BELOW.start)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avagent.core.media import FloatArray, Waveform
+from avagent.dsp.products import energy
 
 _ZERO = 1.0 / 65536.0
 """Half a step of 16-bit sound: what is below it is digital silence."""
@@ -120,7 +121,7 @@ def _level(samples: FloatArray) -> FloatArray:
 
 
 def _rms(values: FloatArray) -> float:
-    return math.sqrt(float(np.vdot(values, values)) / max(1, values.size)) + _TINY
+    return math.sqrt(energy(values) / max(1, values.size)) + _TINY
 
 
 def _db(ratio: float) -> float:

@@ -17,6 +17,7 @@ from scipy.fft import rfft
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from avagent.core.media import Waveform
+from avagent.dsp.products import energy
 from avagent.dsp.resampling import resample
 
 Array = npt.NDArray[np.float64]
@@ -86,7 +87,7 @@ def detect_hum(waveform: Waveform) -> Hum | None:
     constancy = np.array([c for _, c in lines])
     powers = np.array([p for p, _ in lines])
     keep = constancy > 0.35
-    total = float(np.vdot(waveform.samples, waveform.samples)) / waveform.samples.size
+    total = energy(waveform.samples) / waveform.samples.size
     if not keep.any() or total <= 0.0:
         return None
     level = 10.0 * float(np.log10(powers[keep].sum() / total + 1e-12))

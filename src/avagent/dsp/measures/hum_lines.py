@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from avagent.core.media import FloatArray, Waveform
 from avagent.dsp.measures.hum import Hum
+from avagent.dsp.products import matrix_product, row_products
 
 Array = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
@@ -38,14 +39,14 @@ def subtract_lines(waveform: Waveform, hum: Hum) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Cosine and sine of every line over a stretch of sound."""
+    """Cosine and sine of every line over a stretch of sound, [lines, samples]."""
 
     cosine: FloatArray
     sine: FloatArray
 
     @classmethod
     def of(cls, lines: Array, length: int) -> _Table:
-        phase = np.arange(length)[:, None] * lines[None, :]
+        phase = lines[:, None] * np.arange(length)[None, :]
         return cls(np.cos(phase).astype(np.float32), np.sin(phase).astype(np.float32))
 
 
@@ -63,9 +64,9 @@ def _demodulate(channel: npt.NDArray[np.float32], lines: Array, hop: int) -> Com
     out = np.empty((count, lines.size), np.complex128)
     for start in range(0, count, _CHUNK):
         part = frames[start : start + _CHUNK] * window
-        total = np.maximum(weights[start : start + _CHUNK] @ window, 0.25 * hop)[:, None]
-        real = np.asarray(part @ table.cosine, np.float64)
-        imaginary = np.asarray(part @ table.sine, np.float64)
+        total = np.maximum(row_products(weights[start : start + _CHUNK], window[None, :]), 0.25 * hop)
+        real = np.asarray(row_products(part, table.cosine), np.float64)
+        imaginary = np.asarray(row_products(part, table.sine), np.float64)
         out[start : start + _CHUNK] = 2.0 * (real - 1j * imaginary) / total
     first_sample = (np.arange(count, dtype=np.float64) - 1.0)[:, None] * hop
     return out * np.exp(-1j * first_sample * lines[None, :])
@@ -94,8 +95,8 @@ def _subtract(target: npt.NDArray[np.float32], amplitudes: ComplexArray, lines: 
         turned = np.exp(1j * np.arange(start, stop, dtype=np.float64)[:, None] * (hop * lines)[None, :])
         left = (amplitudes[start:stop] * turned).astype(np.complex64)
         right = (amplitudes[start + 1 : stop + 1] * turned).astype(np.complex64)
-        before = left.real @ table.cosine.T - left.imag @ table.sine.T
-        after = right.real @ table.cosine.T - right.imag @ table.sine.T
+        before = matrix_product(left.real, table.cosine) - matrix_product(left.imag, table.sine)
+        after = matrix_product(right.real, table.cosine) - matrix_product(right.imag, table.sine)
         hum = (before + (after - before) * rise).ravel()
         part = target[start * hop : stop * hop]
         part -= hum[: part.size]

@@ -13,6 +13,7 @@ from scipy.stats import gamma
 from avagent.core.facts import Estimate, NoiseColour
 from avagent.core.media import FloatArray
 from avagent.dsp.measures.spectrum import Spectrogram
+from avagent.dsp.products import inner
 
 Array = npt.NDArray[np.float64]
 
@@ -110,9 +111,9 @@ def _slope(frequencies: Array, floor: Array) -> tuple[float, float]:
     octaves, levels = np.log2(frequencies[inside]), 10.0 * np.log10(floor[inside])
     weights = 1.0 / frequencies[inside]
     weights /= weights.sum()
-    x, y = octaves - weights @ octaves, levels - weights @ levels
-    slope = float((weights @ (x * y)) / (weights @ (x * x)))
-    return slope, float(np.sqrt(weights @ np.square(y - slope * x)))
+    x, y = octaves - inner(weights, octaves), levels - inner(weights, levels)
+    slope = inner(weights, x * y) / inner(weights, x * x)
+    return slope, float(np.sqrt(inner(weights, np.square(y - slope * x))))
 
 
 def _colour(slope: float) -> NoiseColour:
@@ -153,8 +154,8 @@ def _in_bands(smooth: FloatArray, mean: Array, floor: Array) -> _Bands:
     levels = 10.0 * np.log10(np.stack(parts) + tiny)
     quiet, loud = np.quantile(smooth.sum(axis=1, dtype=np.float64), (0.05, 0.95))
     return _Bands(
-        change_db=float(shares @ (levels.max(axis=0) - levels.min(axis=0))),
-        spread_db=float(shares @ (10.0 * np.log10((middle + tiny) / (low + tiny)))),
+        change_db=inner(shares, levels.max(axis=0) - levels.min(axis=0)),
+        spread_db=inner(shares, 10.0 * np.log10((middle + tiny) / (low + tiny))),
         unlike=0.5 * float(np.abs(shares - programme / programme.sum()).sum()),
         dynamics_db=10.0 * float(np.log10((loud + tiny) / (quiet + tiny))),
     )

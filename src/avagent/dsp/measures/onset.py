@@ -8,6 +8,7 @@ from scipy.fft import rfft
 from scipy.ndimage import maximum_filter1d
 
 from avagent.core.media import FloatArray, Waveform
+from avagent.dsp.products import matrix_product
 from avagent.dsp.resampling import resample
 
 ONSET_RATE = 100.0
@@ -57,7 +58,9 @@ def _log_mel(samples: FloatArray, count: int) -> FloatArray:
     frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP]
     for start in range(0, count, _CHUNK):
         spectrum = rfft(frames[start : min(start + _CHUNK, count)] * window, axis=1)
-        power[start : start + _CHUNK] = (spectrum.real**2 + spectrum.imag**2) @ bands
+        power[start : start + _CHUNK] = matrix_product(
+            np.asarray(spectrum.real**2 + spectrum.imag**2, np.float32), bands
+        )
     top = float(power.max())
     if top <= 1e-12:
         return np.zeros_like(power)

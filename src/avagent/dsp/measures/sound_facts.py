@@ -48,6 +48,7 @@ def measure(waveform: Waveform, *, motion: Motion | None = None, streams: Stream
         rate=waveform.rate,
         channels=waveform.channels,
         duration_mismatch=_mismatch(waveform, streams),
+        clock_drift=0.0 if streams is None else streams.audio_drift,
     )
     if is_muted(waveform):
         return replace(base, muted=True, true_peak=_true_peak(waveform))

@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 
 from avagent.core.media import FloatArray
+from avagent.dsp.products import energy, inner, matrix_product
 from avagent.models.embedded.labels import LabelTable
 from avagent.models.embedded.yamnet import read_labels
 
@@ -60,10 +61,10 @@ def similarity(heard: FloatArray, seen: FloatArray, table: LabelTable) -> float:
         seen: probabilities of the picture classes, float32 [1000].
         table: vectors of the labels.
     """
-    audio = np.sqrt(heard * audio_weights()) @ table.audio
-    image = seen @ table.image
-    length = float(np.linalg.norm(audio) * np.linalg.norm(image))
-    return float(audio @ image) / length if length > 0.0 else 0.0
+    audio = matrix_product(np.sqrt(heard * audio_weights())[None, :], table.audio)
+    image = matrix_product(seen[None, :], table.image)
+    length = float(np.sqrt(energy(audio)) * np.sqrt(energy(image)))
+    return inner(audio, image) / length if length > 0.0 else 0.0
 
 
 def combine(match: float, purity: float) -> float:

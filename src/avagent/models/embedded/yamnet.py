@@ -19,6 +19,7 @@ from scipy.special import expit
 
 from avagent.core.errors import FailureReason, MissingModelError, ModelError
 from avagent.core.media import FloatArray, Waveform
+from avagent.dsp.products import row_products
 from avagent.models.embedded.packages import YAMNET_CLASSES, YAMNET_WEIGHTS
 from avagent.models.embedded.sessions import open_session
 
@@ -89,7 +90,7 @@ def log_mel(mono: FloatArray, mel: FloatArray) -> FloatArray:
     windows = np.lib.stride_tricks.sliding_window_view(mono, WINDOW)[::HOP]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
     spectrum = np.abs(np.fft.rfft(windows * hann.astype(np.float32), FFT, axis=1)).astype(np.float32)
-    return np.log(spectrum @ mel + np.float32(LOG_OFFSET))
+    return np.log(row_products(spectrum, np.ascontiguousarray(mel.T)) + np.float32(LOG_OFFSET))
 
 
 class Yamnet:

@@ -10,16 +10,17 @@ from rich.console import Console
 
 from avagent import storage
 from avagent.core.errors import UsageError
-from avagent.pipelines.apply_phase import apply_phase
 from avagent.pipelines.beam_options import beam_options
 from avagent.pipelines.options import BEAM_CONTEXT, own_options
+from avagent.pipelines.planned_run import run_counts_of, run_planned
 from avagent.pipelines.recipe import Recipe
 from avagent.pipelines.request import RefineRequest, read_run, run_identity, run_record
-from avagent.pipelines.run import Session, commit_run, limit_tasks, list_inputs
+from avagent.pipelines.run import Session, limit_tasks, list_inputs
 from avagent.pipelines.summary import conclude_run
 from avagent.pipelines.wiring import wire
 from avagent.records.manifest import decisions_url, manifest_url
-from avagent.runs.commit import RUN_FILE, SUCCESS_FILE, claim_output, is_complete
+from avagent.runs.commit import RUN_FILE, SUCCESS_FILE, check_decided, claim_output, is_complete
+from avagent.runs.run_plan import RunPlan, Work
 from avagent.runs.shard_reports import remove_reports, remove_stale_reports
 
 
@@ -57,9 +58,11 @@ def run_apply(decided_in: str, output: str, beam: tuple[str, ...], *, overwrite:
             f"{output} is complete already: nothing to do (--overwrite applies the decisions again)"
         )
         return 0
+    tasks = limit_tasks(inputs, request.limit)
+    check_decided(decided_in, {task.url: task.clips for task in tasks})
     if output != decided_in:
         claim_output(output, identity, shards=[shard.url for shard in inputs], overwrite=overwrite)
-        _copy_decisions(decided_in, output, [shard.url for shard in inputs])
+        _copy_decisions(decided_in, output, [task.url for task in tasks])
     storage.remove(storage.join(output, SUCCESS_FILE))
     if overwrite:
         remove_reports(output)
@@ -67,9 +70,10 @@ def run_apply(decided_in: str, output: str, beam: tuple[str, ...], *, overwrite:
         # The decisions may have been edited since an earlier try.
         remove_stale_reports(output, [shard.url for shard in inputs])
     session = Session(output=output, wired=wired, options=options, console=Console(soft_wrap=True))
-    tasks = [t for t in limit_tasks(inputs, request.limit) if storage.exists(decisions_url(output, t.url))]
-    counts = commit_run(session, apply_phase(session, tasks), run_record(wired, inputs, request))
-    return conclude_run(session, counts, [task.url for task in tasks])
+    record = run_record(wired, inputs, request)
+    plan = RunPlan(identity=identity, work=Work.APPLY, tasks=tuple(tasks), record=record)
+    run_planned(session, plan, inputs)
+    return conclude_run(session, run_counts_of(output), [task.url for task in tasks])
 
 
 def _request(run: dict[str, Any], decided_in: str, output: str, beam: tuple[str, ...]) -> RefineRequest:
@@ -82,6 +86,4 @@ def _request(run: dict[str, Any], decided_in: str, output: str, beam: tuple[str,
 
 def _copy_decisions(source: str, target: str, shards: list[str]) -> None:
     for shard in shards:
-        url = decisions_url(source, shard)
-        if storage.exists(url):
-            storage.write_bytes(decisions_url(target, shard), storage.read_bytes(url))
+        storage.write_bytes(decisions_url(target, shard), storage.read_bytes(decisions_url(source, shard)))

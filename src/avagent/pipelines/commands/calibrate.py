@@ -25,10 +25,10 @@ from avagent.pipelines.phase import Phase, run_with_progress
 from avagent.pipelines.recipe import Recipe, load_recipe
 from avagent.pipelines.wiring import EVALUATION_SCORER, SCORER, scorer_section
 from avagent.records.calibration_files import read_pairs, write_calibrations
+from avagent.runs.run_plan import ShardTask
 from avagent.shards.listing import list_shards
 from avagent.transforms.calibrate import Sampling, ScorePairs, Scoring
 from avagent.transforms.loop import PortLoader
-from avagent.transforms.read import ShardTask
 from avagent.transforms.store import StoreConfig
 
 CHANCE = 0.5

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
 from rich.console import Console
 
-from avagent.pipelines.apply_phase import apply_phase
-from avagent.pipelines.beam_options import beam_options
-from avagent.pipelines.decide_phase import decide_phase
+from avagent.pipelines.beam_options import beam_options, check_goes_on
 from avagent.pipelines.options import BEAM_CONTEXT, own_options, recipe_options
+from avagent.pipelines.planned_run import run_counts_of, run_planned
 from avagent.pipelines.recipe import load_recipe
 from avagent.pipelines.refresh import (
-    carry_phase,
     find_previous,
+    is_version,
+    print_changes,
+    print_published,
     publish_if_pending,
-    publish_version,
-    report_changes,
     with_earlier,
 )
-from avagent.pipelines.request import RefineRequest, run_identity, run_record
-from avagent.pipelines.run import Session, commit_decisions, commit_run, limit_tasks, list_inputs
+from avagent.pipelines.request import RefineRequest, read_run, run_identity, run_record
+from avagent.pipelines.run import Session, limit_tasks, list_inputs
 from avagent.pipelines.summary import conclude_run
 from avagent.pipelines.wiring import for_shards, wire
 from avagent.runs.commit import claim_output, is_complete
+from avagent.runs.finish import remove_scaffold
+from avagent.runs.run_plan import RunPlan, ShardTask, Work
 from avagent.shards.listing import check_names, list_shards
 
 
@@ -42,6 +44,7 @@ from avagent.shards.listing import check_names, list_shards
 @click.option("--audio-codec", help="Codec of repaired sound (recipe: output.audio_codec); flac: lossless.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first clips, over all shards.")
 @click.option("--decide-only", is_flag=True, help="Write decisions to look at; `avagent apply` applies them.")
+@click.option("--no-wait", is_flag=True, help="Leave the run to the runner; `avagent status` tells how far it is.")
 @click.option("--overwrite", is_flag=True, help="Replace the output of another run.")
 @click.option("--debug", is_flag=True, help="Show tracebacks and all log lines.")
 @click.pass_context
@@ -69,6 +72,7 @@ def refine(
         limit=flags["limit"],
         decide_only=flags["decide_only"],
         overwrite=flags["overwrite"],
+        wait=not flags["no_wait"],
         beam=tuple(context.args),
     )
     return run_refine(request, Console(soft_wrap=True))
@@ -82,6 +86,8 @@ def run_refine(request: RefineRequest, console: Console) -> int:
         MissingModelError: weights or packages are not installed.
     """
     options = beam_options(request.beam, own_options(refine))
+    if not request.wait:
+        check_goes_on(options)
     shards = list_shards(request.source)
     check_names(shards)
     inputs = list_inputs(shards)
@@ -89,22 +95,33 @@ def run_refine(request: RefineRequest, console: Console) -> int:
     identity = run_identity(wired, inputs, request.limit)
     if is_complete(request.output, identity) and not request.overwrite:
         console.print(f"{request.output} is complete already: same input, recipe and models; nothing to do")
+        remove_scaffold(request.output)
         publish_if_pending(request, console)
         return 0
     previous = find_previous(request)
     claim_output(request.output, identity, shards=shards, overwrite=request.overwrite)
     session = Session(output=request.output, wired=wired, options=options, console=console)
     tasks = limit_tasks(inputs, request.limit)
-    record = dict(run_record(wired, inputs, request))
     if previous is not None:
         tasks = with_earlier(tasks, inputs, previous, session)
-        carry_phase(session, tasks, decisions_only=request.decide_only)
-    decide_phase(session, tasks, inputs)
-    reports = [] if request.decide_only else apply_phase(session, tasks)
-    if previous is not None:
-        record["refresh"] = report_changes(session, tasks, previous)
-    counts = commit_decisions(session, tasks, record) if request.decide_only else commit_run(session, reports, record)
-    code = conclude_run(session, counts, [task.url for task in tasks])
-    if code == 0:
-        publish_version(request, console)
+    plan = RunPlan(
+        identity=identity,
+        work=Work.DECIDE if request.decide_only else Work.REFINE,
+        tasks=tuple(tasks),
+        record=run_record(wired, inputs, request),
+        previous=None if previous is None else previous.output,
+        publish=is_version(request),
+    )
+    if not run_planned(session, plan, inputs, wait=request.wait):
+        console.print(f"submitted; how far it is: avagent status {request.output}", markup=False, highlight=False)
+        return 0
+    return _conclude(session, request, tasks)
+
+
+def _conclude(session: Session, request: RefineRequest, tasks: Sequence[ShardTask]) -> int:
+    if refresh := read_run(request.output).get("refresh"):
+        print_changes(session.console, refresh)
+    code = conclude_run(session, run_counts_of(request.output), [task.url for task in tasks])
+    if code == 0 and is_version(request):
+        print_published(request.output, session.console)
     return code

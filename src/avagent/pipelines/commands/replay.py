@@ -31,9 +31,9 @@ from avagent.records.manifest import ManifestCounts, decisions_url, write_manife
 from avagent.runs.commit import SUCCESS_FILE
 from avagent.runs.previous import Earlier, Part
 from avagent.runs.replay_publish import Staged, finish_replay, publish_replay, stage_folder, stage_identity, staged
+from avagent.runs.run_plan import ShardTask
 from avagent.runs.shard_reports import read_report
 from avagent.transforms.decisions import DecideShards
-from avagent.transforms.read import ShardTask
 from avagent.transforms.replay import DecideLetters, MergeLetters, ReplayTask, is_meant
 from avagent.transforms.write import ApplyDecisions, ApplyTarget
 
@@ -267,4 +267,4 @@ def _conclude(request: ReplayRequest, console: Console, counts: ManifestCounts, 
     failed = dict(counts.outcomes).get(Outcome.FAILED, 0)
     console.print(f"{failed} of {counts.clips} clips are dead letters now", highlight=False)
     console.print(f"results: {storage.canonical(request.output)}", markup=False, highlight=False)
-    return exit_code(failed, counts.clips, ratio)
+    return exit_code(counts, ratio)
