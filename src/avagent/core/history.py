@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from avagent.core.actions import Action
+from avagent.core.effect import EditEffect
 from avagent.core.plan import Plan
+from avagent.core.reflection import Objection
 from avagent.core.scores import Scores
 
 
@@ -28,6 +30,8 @@ class Round:
         actions: all actions from the original on: the base's accepted ones, then the plan's.
         scores: after the edit.
         accepted: whether the edit was kept.
+        objection: what speaks against the edit by what it did; None: nothing.
+        effect: what all the actions together did to the original; None: it was not measured.
         seconds: time spent on the round, in s; takes no part in comparisons.
     """
 
@@ -37,6 +41,8 @@ class Round:
     actions: tuple[Action, ...]
     scores: Scores
     accepted: bool
+    objection: Objection | None = None
+    effect: EditEffect | None = None
     seconds: float = field(default=0.0, compare=False)
 
 

@@ -183,6 +183,8 @@ def _round(done: Round) -> dict[str, Any]:
         },
         "scores": asdict(done.scores),
         "accepted": done.accepted,
+        "objection": done.objection,
+        "effect": asdict(done.effect) if done.effect else None,
     }
 
 
