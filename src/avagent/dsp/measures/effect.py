@@ -13,7 +13,7 @@ from scipy.ndimage import median_filter, uniform_filter1d
 from avagent.core.actions import Action, Pitch, Shift, Speed
 from avagent.core.effect import Removed, TempoEvidence
 from avagent.core.media import FloatArray, Motion, Waveform
-from avagent.dsp.measures.bs1770 import gated_loudness, loudness_steps, power_to_lufs
+from avagent.dsp.measures.bs1770 import loudness_steps, power_to_lufs
 from avagent.dsp.measures.lag import common_curves, profile
 from avagent.dsp.measures.onset import onset_strength
 from avagent.dsp.measures.spectrum import spectrogram
@@ -127,12 +127,6 @@ def si_sdr(reference: FloatArray, estimate: FloatArray) -> float | None:
         return None
     target = float(first @ second) ** 2 / power
     return float(np.clip(_db(target / max(other - target, 1e-12 * other)), -_LIMIT_DB, _LIMIT_DB))
-
-
-def loudness_change(before: Waveform, after: Waveform) -> float | None:
-    """In LU; None: one of both is silent."""
-    first, second = gated_loudness(before), gated_loudness(after)
-    return None if first is None or second is None else second - first
 
 
 def tempo_evidence(waveform: Waveform, motion: Motion, factor: float) -> TempoEvidence | None:
