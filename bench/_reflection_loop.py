@@ -15,8 +15,8 @@ from avagent.core.errors import ClipError
 from avagent.core.evidence import unjudgeable
 from avagent.core.ports import Captioner, Planner, PlanRequest, Scorer
 from avagent.core.scores import Scores
-from avagent.core.state import ClipDecision, ClipState, conclude, next_base, with_plan, with_scores
-from avagent.media.effects import edit_effect, object_to_edit
+from avagent.core.state import ClipDecision, ClipState, conclude, next_base, with_part, with_plan, with_scores
+from avagent.media.effects import edit_effect, reflect_on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ def decide_clip(view: ArrayView, ports: Ports, policy: Policy, captions: Caption
     """
     views = cache_of(view)
     state = ClipState(ref=view.ref, captions=captions or caption(view, ports.captioner), facts=view.facts())
-    state = with_scores(replace(state, scores=_original(view, ports.scorer)), policy)
+    state = with_scores(replace(state, scores=_original(view, ports.scorer, state.captions)), policy)
     while (decision := conclude(state, policy)) is None:
         state = _round(state, views, ports, policy)
     return decision
@@ -58,8 +58,8 @@ def caption(view: ArrayView, captioner: Captioner) -> Captions:
     return Captions(audio=audio, video=video)
 
 
-def _original(view: ArrayView, scorer: Scorer) -> Scores:
-    note = unjudgeable(view.facts())
+def _original(view: ArrayView, scorer: Scorer, captions: Captions | None) -> Scores:
+    note = unjudgeable(view.facts(), captions)
     if note is not None:
         return Scores(alignment=None, synchronization=None, alignment_note=note, synchronization_note=note)
     return score(view, scorer)
@@ -94,9 +94,11 @@ def _round(
     state = with_plan(state, candidates, base, EXTENDED_ACTIONS)
     if state.plan is None:
         return state
-    effect = edit_effect(views, before, state.plan)
-    objection = None
-    if effect is not None and policy.reflection is Reflection.EFFECTS:
-        objection = object_to_edit(views, before, state.plan, effect, state.captions)
-    scores = score(views(before + state.plan.actions), ports.scorer)
-    return with_scores(replace(state, effect=effect, objection=objection, scores=scores), policy)
+    history = state.history
+    if policy.reflection is Reflection.EFFECTS:
+        found = reflect_on(views, before, state.plan, state.captions, lambda p: history.tried(p, before + p.actions))
+        state = replace(with_part(state, found.plan), effect=found.effect, objection=found.objection)
+    else:
+        state = replace(state, effect=edit_effect(views, before, state.plan))
+    tried = () if state.plan is None else state.plan.actions
+    return with_scores(replace(state, scores=score(views(before + tried), ports.scorer)), policy)

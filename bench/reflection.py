@@ -33,7 +33,7 @@ from avagent.core.media import Waveform
 from avagent.core.plan import Plan
 from avagent.core.state import ClipDecision
 from avagent.dsp.faults import Clipping, Dropouts, Fault, HumFault, Lag, Level, Noise, SpeedChange, inject
-from avagent.media.effects import edit_effect, object_to_edit
+from avagent.media.effects import reflect_on
 from avagent.models.baselines.eager import MILD_FILTERS, STRONG_CHANGES, STRONG_FILTERS
 from avagent.models.embedded.remedies import noise_filters
 from avagent.models.registry import build_captioner, build_planner, build_scorer
@@ -82,12 +82,12 @@ def needless(clip: Clip, ports: Ports, policy: Policy) -> Iterator[dict[str, Any
     """One row an action: what speaks against it, and where nothing does, whether scores keep it."""
     captions = caption(clip.view, ports.captioner)
     views = cache_of(clip.view)
-    note = unjudgeable(clip.view.facts())
+    note = unjudgeable(clip.view.facts(), captions)
     original = None
     for action in needless_actions(clip.view):
         plan = Plan(noise=action) if isinstance(action, NoiseFilter) else Plan(coordination=action)
-        effect = edit_effect(views, (), plan)
-        objection = None if effect is None else object_to_edit(views, (), plan, effect, captions)
+        found = reflect_on(views, (), plan, captions, lambda _: False)
+        effect, objection = found.effect, found.objection
         kept = False
         if objection is None and note is None:
             original = original or score(clip.view, ports.scorer)

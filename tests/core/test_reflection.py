@@ -16,7 +16,7 @@ from avagent.core.evidence import unjudgeable
 from avagent.core.facts import Estimate, Facts, NoiseColour
 from avagent.core.history import Base, History
 from avagent.core.plan import Plan
-from avagent.core.reflection import Objection, judge_edit
+from avagent.core.reflection import Objection, judge_edit, without_objected
 from avagent.core.scores import Scores
 
 CLEAN = Facts(
@@ -38,7 +38,9 @@ FILTER = Plan(noise=WienerFilter())
 
 
 def judge(plan, before, after=CLEAN, captions=None, **effect):
-    return judge_edit(plan, replace(EFFECT, **effect), before, after, captions)
+    return next(
+        (found for found in judge_edit(plan, replace(EFFECT, **effect), before, after, captions) if found), None
+    )
 
 
 def change(action):
@@ -53,6 +55,9 @@ def test_a_filter_that_took_a_measured_hum_is_kept():
     lines = replace(NOISE, noise_like=0.75, spread_db=0.3, tonality=0.9)
     assert judge(FILTER, HUM, removed=lines) is None
     assert judge(FILTER, replace(HUM, hum=Estimate(55.0, 0.95)), removed=lines) is Objection.NO_NOISE
+    unsure = replace(HUM, hum=Estimate(50.0, 0.6))
+    assert judge(FILTER, unsure, removed=lines) is None
+    assert judge(FILTER, unsure, removed=NOISE) is Objection.NOT_NOISE
 
 
 @pytest.mark.parametrize(
@@ -142,9 +147,17 @@ def test_no_action_is_kept_on_a_clean_sound():
 
 
 def test_both_parts_of_a_plan_are_judged():
-    both = Plan(noise=WienerFilter(), coordination=Shift(milliseconds=-250.0))
+    both = Plan(noise=WienerFilter(), coordination=Shift(milliseconds=-250.0), rationale="late")
+    late = replace(CLEAN, lag=Estimate(250.0, 0.7))
     assert judge(both, NOISY, removed=NOISE) is Objection.NO_LAG
-    assert judge(both, replace(CLEAN, lag=Estimate(250.0, 0.7)), removed=NOISE) is Objection.NO_NOISE
+    assert judge(both, late, removed=NOISE) is Objection.NO_NOISE
+    rest = without_objected(both, (None, Objection.NO_LAG))
+    assert rest == FILTER
+    assert rest.rationale == "late; shift dropped: no_lag"
+    assert without_objected(both, (Objection.NO_NOISE, None)) == change(both.coordination)
+    assert without_objected(both, (Objection.NO_NOISE, Objection.NO_LAG)) is None
+    assert without_objected(both, (None, None)) is None
+    assert without_objected(FILTER, (Objection.NO_NOISE, None)) is None
 
 
 def scored(alignment, objection=None, effect=EFFECT):
@@ -169,9 +182,11 @@ def test_a_sound_that_does_not_belong_is_not_improved():
 
 def test_near_silence_and_half_a_sound_cannot_be_judged():
     room = replace(CLEAN, loudness=-57.0, true_peak=-40.0, snr=Estimate(0.8, 0.9))
-    assert unjudgeable(room) == "near_silent"
-    assert unjudgeable(replace(room, snr=Estimate(30.0, 1.0))) is None
-    assert unjudgeable(replace(room, loudness=-30.0)) is None
-    assert unjudgeable(replace(CLEAN, duration=3.0, duration_mismatch=-3.0)) == "incomplete_sound"
-    assert unjudgeable(replace(CLEAN, duration=5.7, duration_mismatch=-0.3)) is None
-    assert unjudgeable(None) is None
+    assert unjudgeable(room, None) == "near_silent"
+    assert unjudgeable(room, Captions(audio=Caption("wind", (Tag("Wind", 0.9),)), video=None)) == "near_silent"
+    assert unjudgeable(room, Captions(audio=Caption("music", (Tag("Music", 0.9),)), video=None)) is None
+    assert unjudgeable(replace(room, snr=Estimate(30.0, 1.0)), None) is None
+    assert unjudgeable(replace(room, loudness=-30.0), None) is None
+    assert unjudgeable(replace(CLEAN, duration=3.0, duration_mismatch=-3.0), None) == "incomplete_sound"
+    assert unjudgeable(replace(CLEAN, duration=5.7, duration_mismatch=-0.3), None) is None
+    assert unjudgeable(None, None) is None

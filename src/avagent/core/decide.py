@@ -185,11 +185,13 @@ class Seen:
     Attributes:
         effect: what the edit did; None: it was not measured.
         objection: what speaks against the edit by what it did.
+        proposed: the plan, where only a part of it was tried.
         seconds: that the round took.
     """
 
     effect: EditEffect | None = None
     objection: Objection | None = None
+    proposed: Plan | None = None
     seconds: float = 0.0
 
 
@@ -219,6 +221,7 @@ def record_round(
         actions=base_actions(history, base) + plan.actions,
         scores=scores,
         accepted=objection is None and improves(history.best_scores, scores, policy),
+        proposed=seen.proposed,
         objection=objection,
         effect=seen.effect,
         seconds=seen.seconds,

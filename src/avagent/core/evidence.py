@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from avagent.core.captions import Captions
 from avagent.core.facts import Facts, NoiseColour
 
 NOISY_BELOW_DB = 15.0
@@ -9,6 +10,8 @@ NOISY_BELOW_DB = 15.0
 NOISE_CONFIDENCE, UNKNOWN_NOISE_CONFIDENCE = 0.5, 0.95
 """A floor that has the spectrum of no common noise is more often part of the programme (an insect, a drone)."""
 HUM_CONFIDENCE, HUM_ABOVE_DB = 0.7, -30.0
+POSSIBLE_HUM_CONFIDENCE = 0.5
+"""On a short clip a hum is not sure; what a filter takes away then tells."""
 MAINS_HZ, MAINS_TOLERANCE = (50.0, 60.0), 0.01
 """EN 50160 allows 1%; a tone elsewhere is a note (the nearest, G1, A#1 and B1, lie 2% and more away)."""
 LAG_MS, LAG_CONFIDENCE = 60.0, 0.25
@@ -26,6 +29,39 @@ FAINT_LUFS = -45.0
 PROGRAMME_DB = 6.0
 """What of a sound stands over its steady floor, at least, if it holds a programme: steady noise alone measures up to
 3 dB."""
+NEAR_SILENT, INCOMPLETE_SOUND = "near_silent", "incomplete_sound"
+NAMED = 0.5
+"""Confidence of a name from which it is believed."""
+FLOORS = frozenset(
+    {
+        "Silence",
+        "Noise",
+        "Environmental noise",
+        "Static",
+        "White noise",
+        "Pink noise",
+        "Hum",
+        "Mains hum",
+        "Hiss",
+        "Rustle",
+        "Rumble",
+        "Inside, small room",
+        "Inside, large room or hall",
+        "Inside, public space",
+        "Outside, urban or manmade",
+        "Outside, rural or natural",
+        "Field recording",
+        "Mechanical fan",
+        "Air conditioning",
+        "Wind",
+        "Wind noise (microphone)",
+        "Water",
+        "Rain",
+        "Vehicle",
+        "Sound effect",
+    }
+)
+"""Names that a recording's own floor gets."""
 WHOLE_SHARE = 0.75
 """Of the picture's duration: a sound that is shorter is not whole."""
 
@@ -36,17 +72,20 @@ def noisy(facts: Facts) -> bool:
     return facts.snr is not None and facts.snr.confidence >= least and facts.snr.value < NOISY_BELOW_DB
 
 
-def humming(facts: Facts) -> bool:
-    """Whether mains hum is surely there, and heard."""
+def humming(facts: Facts, least: float = HUM_CONFIDENCE) -> bool:
+    """Whether mains hum is there with at least so much confidence, and heard."""
     hum, level = facts.hum, facts.hum_level
-    if hum is None or level is None or hum.confidence < HUM_CONFIDENCE or level < HUM_ABOVE_DB:
+    if hum is None or level is None or hum.confidence < least or level < HUM_ABOVE_DB:
         return False
     return any(abs(hum.value - mains) <= MAINS_TOLERANCE * mains for mains in MAINS_HZ)
 
 
-def has_programme(facts: Facts) -> bool:
-    """Whether anything stands over the steady floor."""
-    return facts.snr is not None and facts.snr.value >= PROGRAMME_DB
+def has_programme(facts: Facts, captions: Captions | None) -> bool:
+    """Whether anything stands over the steady floor, or the sound is surely named as something else than a floor."""
+    if facts.snr is not None and facts.snr.value >= PROGRAMME_DB:
+        return True
+    heard = captions.audio if captions is not None else None
+    return heard is not None and any(t.confidence >= NAMED and t.label not in FLOORS for t in heard.tags)
 
 
 def too_quiet(facts: Facts) -> bool:
@@ -87,16 +126,16 @@ def wrong_tempo(facts: Facts) -> float | None:
     return facts.duration / picture
 
 
-def unjudgeable(facts: Facts | None) -> str | None:
+def unjudgeable(facts: Facts | None, captions: Captions | None) -> str | None:
     """Why neither sound nor repair of a clip can be judged, whatever scores say; None: nothing in the facts says so.
 
     `near_silent`: nothing but a faint floor; `incomplete_sound`: the picture goes on, and there is no sound to it.
     """
     if facts is None or facts.muted:
         return None
-    if facts.loudness is not None and facts.loudness <= FAINT_LUFS and not has_programme(facts):
-        return "near_silent"
+    if facts.loudness is not None and facts.loudness <= FAINT_LUFS and not has_programme(facts, captions):
+        return NEAR_SILENT
     mismatch = facts.duration_mismatch
     if mismatch is not None and mismatch < 0.0 and facts.duration < WHOLE_SHARE * (facts.duration - mismatch):
-        return "incomplete_sound"
+        return INCOMPLETE_SOUND
     return None

@@ -6,7 +6,7 @@ action has evidence of its own to meet, whoever planned it and whatever scores i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 from typing import assert_never
 
@@ -21,7 +21,7 @@ from avagent.core.actions import (
 from avagent.core.captions import Captions
 from avagent.core.effect import EditEffect, Removed, TempoEvidence
 from avagent.core.evidence import (
-    NOISY_BELOW_DB,
+    POSSIBLE_HUM_CONFIDENCE,
     USUAL_LUFS,
     clipped,
     has_programme,
@@ -42,6 +42,7 @@ AUDIBLE_DB = -20.0
 AUDIBLE_LUFS = -60.0
 NOISE_LIKE = (0.38, 0.7)
 """Steady Gaussian noise of any colour gives 0.56; what a filter leaves of it under the programme makes it less."""
+STEADY_TONES = 0.7
 NOISE_SPREAD_DB, HUM_SPREAD_DB = 4.2, 3.0
 """Gaussian noise, smoothed as it is measured, deviates by 1.7 dB, a hum by nothing."""
 DRIFT_DB = 4.5
@@ -50,7 +51,7 @@ LEAST_REST_DB = -14.0
 """A filter that leaves less than a 25th of the power leaves no programme."""
 TOLERANCE_MS = 45.0
 """ITU-R BT.1359-1: the detectability threshold of sound that comes early."""
-TEMPO_SIGMA, TEMPO_GAIN, TEMPO_RIVAL = 2.5, 0.3, 0.5
+TEMPO_SIGMA, TEMPO_GAIN, TEMPO_RIVAL = 2.5, 0.15, 0.5
 """In standard deviations: at least that high, above the tempo as it came, and not as far below any other."""
 TEMPO_ERROR = 0.006
 DECLIPPED_LU = (-16.0, 1.5)
@@ -94,9 +95,11 @@ class Objection(StrEnum):
     """The sound does not belong to the picture: mending it makes no pair of them."""
 
 
-def judge_edit(
-    plan: Plan, effect: EditEffect, before: Facts, after: Facts, captions: Captions | None
-) -> Objection | None:
+Judgement = tuple[Objection | None, Objection | None]
+"""What speaks against a plan's noise filter, and against its coordination action."""
+
+
+def judge_edit(plan: Plan, effect: EditEffect, before: Facts, after: Facts, captions: Captions | None) -> Judgement:
     """What speaks against an edit by what it did; None: nothing.
 
     Args:
@@ -106,7 +109,22 @@ def judge_edit(
         after: facts of the edited sound.
         captions: of the original.
     """
-    return next(_objections(plan, effect, before, after, captions), None)
+    of_filter = None if plan.noise is None else _of_filter(effect.removed, before, captions)
+    if plan.coordination is None:
+        return of_filter, None
+    return of_filter, _of_change(plan.coordination, effect, (before, after), captions)
+
+
+def without_objected(plan: Plan, judgement: Judgement) -> Plan | None:
+    """What is left of a plan one of whose two parts is objected to; None: both are, or neither, or it has but one."""
+    of_filter, of_change = judgement
+    if plan.noise is None or plan.coordination is None or (of_filter is None) == (of_change is None):
+        return None
+    if of_filter is not None:
+        return replace(plan, noise=None, rationale=f"{plan.rationale}; {plan.noise.kind} dropped: {of_filter}")
+    return replace(
+        plan, coordination=None, rationale=f"{plan.rationale}; {plan.coordination.kind} dropped: {of_change}"
+    )
 
 
 def mismatched(scores: Scores) -> bool:
@@ -114,20 +132,11 @@ def mismatched(scores: Scores) -> bool:
     return scores.alignment is not None and scores.alignment < MISMATCHED_BELOW
 
 
-def _objections(
-    plan: Plan, effect: EditEffect, before: Facts, after: Facts, captions: Captions | None
-) -> Iterator[Objection]:
-    if plan.noise is not None and (found := _of_filter(effect.removed, before, captions)) is not None:
-        yield found
-    if plan.coordination is not None and (found := _of_change(plan.coordination, effect, before, after)) is not None:
-        yield found
-
-
 def _of_filter(removed: Removed | None, before: Facts, captions: Captions | None) -> Objection | None:
-    hum = humming(before)
-    if not hum and not noisy(before):
+    hum, possible = humming(before), humming(before, POSSIBLE_HUM_CONFIDENCE)
+    if not possible and not noisy(before):
         return Objection.NO_NOISE
-    if not hum and captions is not None and steady_programme(captions):
+    if not possible and captions is not None and steady_programme(captions):
         return Objection.STEADY_PROGRAMME
     if removed is None or removed.share_db < AUDIBLE_DB:
         return Objection.INAUDIBLE
@@ -135,12 +144,14 @@ def _of_filter(removed: Removed | None, before: Facts, captions: Captions | None
         return Objection.INAUDIBLE
     if removed.rest_db < LEAST_REST_DB:
         return Objection.NOTHING_LEFT
-    return None if (hum and _is_hum(removed)) or _is_noise(removed) else Objection.NOT_NOISE
+    if possible and _is_hum(removed, NOISE_LIKE[0] if hum else STEADY_TONES):
+        return None
+    return None if noisy(before) and _is_noise(removed) else Objection.NOT_NOISE
 
 
-def _is_hum(removed: Removed) -> bool:
+def _is_hum(removed: Removed, least: float) -> bool:
     steady = removed.spread_db <= HUM_SPREAD_DB and removed.drift_db <= DRIFT_DB
-    return steady and removed.noise_like >= NOISE_LIKE[0]
+    return steady and removed.noise_like >= least
 
 
 def _is_noise(removed: Removed) -> bool:
@@ -149,10 +160,13 @@ def _is_noise(removed: Removed) -> bool:
     return steady and low <= removed.noise_like <= high and removed.tonality <= LINES_IN_NOISE
 
 
-def _of_change(change: Coordination, effect: EditEffect, before: Facts, after: Facts) -> Objection | None:
+def _of_change(
+    change: Coordination, effect: EditEffect, facts: tuple[Facts, Facts], captions: Captions | None
+) -> Objection | None:
+    before, after = facts
     match change:
         case Volume():
-            return _of_volume(change, before, after)
+            return _of_volume(change, before, after, captions)
         case FillBlanks():
             return _of_filling(effect, before, after)
         case Shift():
@@ -165,24 +179,22 @@ def _of_change(change: Coordination, effect: EditEffect, before: Facts, after: F
             assert_never(unreachable)
 
 
-def _of_volume(change: Volume, before: Facts, after: Facts) -> Objection | None:
-    quiet, loud = too_quiet(before), too_loud(before)
+def _of_volume(change: Volume, before: Facts, after: Facts, captions: Captions | None) -> Objection | None:
     if change.mode == "dynamic":
         return Objection.MOVING_GAIN
     if change.declip and not clipped(before):
         return Objection.NOT_CLIPPED
     if before.loudness is None or after.loudness is None:
         return Objection.USUAL_LEVEL
-    if not quiet and not loud:
+    if too_quiet(before):
+        if not has_programme(before, captions):
+            return Objection.NO_PROGRAMME
+        if noisy(after):
+            return Objection.AUDIBLE_FLOOR
+    elif not too_loud(before):
         low, high = DECLIPPED_LU
         return None if change.declip and low <= after.loudness - before.loudness <= high else Objection.USUAL_LEVEL
-    if not USUAL_LUFS[0] <= after.loudness <= USUAL_LUFS[1]:
-        return Objection.USUAL_LEVEL
-    if quiet and not has_programme(before):
-        return Objection.NO_PROGRAMME
-    if quiet and noisy(after) and after.snr is not None and after.snr.value < NOISY_BELOW_DB:
-        return Objection.AUDIBLE_FLOOR
-    return None
+    return None if USUAL_LUFS[0] <= after.loudness <= USUAL_LUFS[1] else Objection.USUAL_LEVEL
 
 
 def _of_filling(effect: EditEffect, before: Facts, after: Facts) -> Objection | None:

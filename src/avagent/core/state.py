@@ -24,6 +24,7 @@ from avagent.core.decide import (
 )
 from avagent.core.effect import EditEffect
 from avagent.core.errors import ClipError, Failure, FailureReason
+from avagent.core.evidence import NEAR_SILENT
 from avagent.core.facts import Facts
 from avagent.core.history import Base, History, Round
 from avagent.core.plan import Plan
@@ -61,6 +62,7 @@ class ClipState:
         facts: of the original sound, once measured.
         history: once scored.
         base, plan, scores: what is being tried in the round under way, and what it scored.
+        proposed: the plan, where only a part of it is being tried.
         effect, objection: what the edit of that round did, and what speaks against it.
         failure: set once, and final: later stages pass the clip through.
         seconds: time spent on the round under way, in s.
@@ -75,6 +77,7 @@ class ClipState:
     base: Base = Base.ORIGINAL
     plan: Plan | None = None
     scores: Scores | None = None
+    proposed: Plan | None = None
     effect: EditEffect | None = None
     objection: Objection | None = None
     failure: Failure | None = None
@@ -123,6 +126,8 @@ def resumed(ref: ClipRef, known: ClipDecision, *, captions: bool, scores: bool) 
         scores: whether the scores of its original and of its edits still hold.
     """
     history = known.history if scores else None
+    if history is not None and not captions and NEAR_SILENT in history.original.notes:
+        history = None
     rounds = history.rounds if history else ()
     if not captions:
         # What speaks against an edit may depend on what is heard and seen.
@@ -163,6 +168,15 @@ def with_plan(state: ClipState, candidates: Sequence[Plan], base: Base, allowed:
     return replace(state, base=base, plan=plan, scores=known.scores, effect=known.effect, objection=known.objection)
 
 
+def with_part(state: ClipState, part: Plan) -> ClipState:
+    """The clip with only a part of what was proposed; scored if that is known."""
+    if state.history is None or part == state.plan:
+        return state
+    actions = base_actions(state.history, state.base) + part.actions
+    known = next((done.scores for done in state.known_rounds if done.actions == actions), None)
+    return replace(state, plan=part, proposed=state.plan, scores=known)
+
+
 def with_scores(state: ClipState, policy: Policy) -> ClipState:
     """The clip with the round under way, if any, closed and recorded."""
     if state.scores is None:
@@ -170,9 +184,11 @@ def with_scores(state: ClipState, policy: Policy) -> ClipState:
     if state.history is None or state.plan is None:
         history = History(original=state.scores)
     else:
-        seen = Seen(effect=state.effect, objection=state.objection, seconds=state.seconds)
+        seen = Seen(effect=state.effect, objection=state.objection, proposed=state.proposed, seconds=state.seconds)
         history = record_round(state.history, state.base, state.plan, state.scores, policy, seen)
-    return replace(state, history=history, plan=None, scores=None, effect=None, objection=None, seconds=0.0)
+    return replace(
+        state, history=history, plan=None, proposed=None, scores=None, effect=None, objection=None, seconds=0.0
+    )
 
 
 def conclude(state: ClipState, policy: Policy) -> ClipDecision | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from avagent.core.actions import Action, Pitch, Shift, Speed
 from avagent.core.captions import Captions
@@ -11,7 +12,7 @@ from avagent.core.effect import EditEffect
 from avagent.core.media import Waveform
 from avagent.core.plan import Plan
 from avagent.core.ports import ClipView
-from avagent.core.reflection import Objection, judge_edit
+from avagent.core.reflection import Judgement, Objection, judge_edit, without_objected
 from avagent.dsp.measures.effect import changed_seconds, removed_part, si_sdr, tempo_evidence, undone
 
 Views = Callable[[tuple[Action, ...]], ClipView]
@@ -58,9 +59,53 @@ def _distance(original: Waveform, after: Waveform, actions: tuple[Action, ...]) 
     return None if back is None else si_sdr(original.samples, back.samples)
 
 
-def object_to_edit(
-    views: Views, base: tuple[Action, ...], plan: Plan, effect: EditEffect, captions: Captions | None
-) -> Objection | None:
-    """What speaks against an edit by what it did; None: nothing. Raises MediaError, EditError."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reflected:
+    """What comes of looking at an edit.
+
+    Attributes:
+        plan: what is to be scored: as it was proposed, or the part of it that nothing speaks against.
+        effect: what it did; None: there is no sound.
+        objection: what speaks against it; None: nothing.
+    """
+
+    plan: Plan
+    effect: EditEffect | None
+    objection: Objection | None
+
+
+def reflect_on(
+    views: Views,
+    base: tuple[Action, ...],
+    plan: Plan,
+    captions: Captions | None,
+    tried: Callable[[Plan], bool],
+) -> Reflected:
+    """Apply a plan and see what it did; where only one of its two parts is objected to, the other one stands.
+
+    Args:
+        views: of the clip.
+        base: the actions that the plan is applied on top of.
+        plan: as proposed.
+        captions: of the original.
+        tried: whether a plan was tried before: then it is not tried again in place of this one.
+
+    Raises:
+        MediaError, EditError: the sound cannot be decoded or edited.
+    """
+    effect, judgement = _judged(views, base, plan, captions)
+    rest = without_objected(plan, judgement)
+    if rest is not None and not tried(rest):
+        plan = rest
+        effect, judgement = _judged(views, base, plan, captions)
+    return Reflected(plan=plan, effect=effect, objection=next((found for found in judgement if found), None))
+
+
+def _judged(
+    views: Views, base: tuple[Action, ...], plan: Plan, captions: Captions | None
+) -> tuple[EditEffect | None, Judgement]:
+    effect = edit_effect(views, base, plan)
     before, after = views(base).facts(), views(base + plan.actions).facts()
-    return None if before is None or after is None else judge_edit(plan, effect, before, after, captions)
+    if effect is None or before is None or after is None:
+        return effect, (None, None)
+    return effect, judge_edit(plan, effect, before, after, captions)

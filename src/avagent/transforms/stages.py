@@ -18,8 +18,8 @@ from avagent.core.evidence import unjudgeable
 from avagent.core.history import Base
 from avagent.core.ports import Captioner, ClipView, Planner, PlanRequest, Scorer
 from avagent.core.scores import Scores
-from avagent.core.state import ClipState, failed, next_base, with_plan, with_scores
-from avagent.media.effects import edit_effect, object_to_edit
+from avagent.core.state import ClipState, failed, next_base, with_part, with_plan, with_scores
+from avagent.media.effects import edit_effect, reflect_on
 from avagent.media.store import MediaStore
 
 ItemT = TypeVar("ItemT")
@@ -66,7 +66,7 @@ def _measured(state: ClipState, store: MediaStore) -> ClipState:
         facts = state.known_facts or store.view(state.ref).facts()
     except ClipError as error:
         return failed(state, error)
-    note = unjudgeable(facts)
+    note = unjudgeable(facts, state.captions)
     scores = None
     if note is not None:
         scores = Scores(alignment=None, synchronization=None, alignment_note=note, synchronization_note=note)
@@ -132,16 +132,15 @@ def edit_clip(state: ClipState, store: MediaStore, policy: Policy) -> ClipState:
     """
     if state.plan is None or state.history is None or state.failure is not None or state.effect is not None:
         return state
-    base = base_actions(state.history, state.base)
+    history, base = state.history, base_actions(state.history, state.base)
+    views = partial(store.view, state.ref)
     try:
-        views = partial(store.view, state.ref)
-        effect = edit_effect(views, base, state.plan)
-        if effect is None or policy.reflection is Reflection.SCORES:
-            return replace(state, effect=effect)
-        objection = object_to_edit(views, base, state.plan, effect, state.captions)
+        if policy.reflection is Reflection.SCORES:
+            return replace(state, effect=edit_effect(views, base, state.plan))
+        found = reflect_on(views, base, state.plan, state.captions, lambda p: history.tried(p, base + p.actions))
     except ClipError as error:
         return failed(state, error)
-    return replace(state, effect=effect, objection=objection)
+    return replace(with_part(state, found.plan), effect=found.effect, objection=found.objection)
 
 
 def close_round(state: ClipState, policy: Policy) -> ClipState:
