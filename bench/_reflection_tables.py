@@ -23,7 +23,12 @@ def write_tables(work: Path, results: Path, bootstraps: int) -> None:
         ("Needless edits, recordings for reporting", "needless", needless_table),
         ("Needless edits, recordings that limits were set on", "needless-setting", needless_table),
         ("The loop on clips that no edit mends", "planners", planners_table),
-        ("The embedded planner on known faults", "faults", faults_table),
+        (
+            "The embedded planner on known faults, recordings for reporting under unrelated pictures",
+            "faults",
+            faults_table,
+        ),
+        ("The embedded planner on known faults, the demo's kind of clips", "faults-scenes", faults_table),
     ):
         if rows := found.get(name):
             table, figures = make(rows, bootstraps)

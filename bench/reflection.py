@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _array_clips import ArrayView
+from _array_clips import ArrayView, load, scenes
 from _reflection_clips import Clip, clips, fitted, with_sound
 from _reflection_loop import Ports, cache_of, caption, decide_clip, score
 
@@ -172,11 +172,19 @@ def run_planners(options: argparse.Namespace, target: Path) -> None:
             print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
 
 
+def fault_clips(options: argparse.Namespace) -> list[Clip]:
+    """Recordings under pictures of other things; or, with `--scenes`, those of the demo with their own."""
+    if not options.scenes:
+        return list(clips(setting=options.setting))[options.offset :: options.every]
+    chosen = list(scenes())[options.offset :: options.every]
+    return [Clip(source=scene.kind, kind=scene.kind, view=load(scene)) for scene in chosen]
+
+
 def run_faults(options: argparse.Namespace, target: Path) -> None:
     """Rows of the third part."""
     ports = _ports(options.planners.split(",")[0])
     with target.open("a", encoding="utf-8") as file:
-        for clip in list(clips(setting=options.setting))[options.offset :: options.every]:
+        for clip in fault_clips(options):
             for name, view, repairs in faulty(clip):
                 captions = caption(view, ports.captioner)
                 for reflection in Reflection:
@@ -209,6 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=[*PARTS, "table"])
     parser.add_argument("--setting", action="store_true", help="on the recordings that limits are set on")
+    parser.add_argument("--scenes", action="store_true", help="faults: on the demo's kind of clips")
     parser.add_argument("--every", type=int, default=1, help="use every Nth recording")
     parser.add_argument("--offset", type=int, default=0, help="first recording")
     parser.add_argument("--planners", default=",".join(PLANNERS), help="names, separated by commas")
@@ -223,7 +232,8 @@ def main() -> None:
 
         write_tables(options.work, RESULTS, BOOTSTRAPS)
         return
-    target = options.work / f"{options.part}{'-setting' if options.setting else ''}.jsonl"
+    which = "-scenes" if options.scenes else "-setting" if options.setting else ""
+    target = options.work / f"{options.part}{which}.jsonl"
     PARTS[options.part](options, target)
 
 

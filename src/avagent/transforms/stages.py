@@ -61,7 +61,7 @@ def score_originals(states: Sequence[ClipState], scorer: Scorer, store: MediaSto
 
 def _measured(state: ClipState, store: MediaStore) -> ClipState:
     if state.failure is not None or state.history is not None:
-        return state
+        return replace(state, facts=state.facts or state.known_facts)
     try:
         facts = state.known_facts or store.view(state.ref).facts()
     except ClipError as error:
