@@ -112,6 +112,8 @@ def test_filling_changes_gaps_alone():
     assert judge(change(FillBlanks()), gaps, changed_s=2.0) is Objection.NO_GAPS
     assert judge(change(FillBlanks()), gaps, gaps, changed_s=0.0) is Objection.NO_GAPS
     assert judge(change(FillBlanks()), CLEAN, changed_s=0.0) is Objection.NO_GAPS
+    assert judge(change(FillBlanks()), replace(gaps, gap_seconds=2.0), changed_s=2.0) is Objection.NO_GAPS
+    assert judge(change(FillBlanks()), replace(gaps, coded_gaps=True, longest_gap=0.2)) is Objection.NO_GAPS
 
 
 def test_a_shift_undoes_a_measured_lag():

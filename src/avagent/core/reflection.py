@@ -54,6 +54,10 @@ TOLERANCE_MS = 45.0
 TEMPO_SIGMA, TEMPO_GAIN, TEMPO_RIVAL = 2.5, 0.15, 0.5
 """In standard deviations: at least that high, above the tempo as it came, and not as far below any other."""
 TEMPO_ERROR = 0.006
+MOST_GAPS = 0.2
+"""Share of a clip that dropouts may take: of more, too little is left to restore them from."""
+CODED_GAP_S = 0.16
+"""Of faint residue, longer stretches are pauses rather than dropouts of a transport, in s."""
 DECLIPPED_LU = (-16.0, 1.5)
 """Restored peaks need headroom: mending them may lower the level, not raise it."""
 MISMATCHED_BELOW = 0.25
@@ -198,7 +202,12 @@ def _of_volume(change: Volume, before: Facts, after: Facts, captions: Captions |
 
 
 def _of_filling(effect: EditEffect, before: Facts, after: Facts) -> Objection | None:
-    """Filling changes what lies in the measured gaps and their edges, and fewer gaps are left."""
+    """Filling changes what lies in the measured gaps and their edges, and fewer gaps are left.
+
+    Much silence, or long faint stretches, are pauses of a programme that was gated, or mixed on silence.
+    """
+    if before.gap_seconds > MOST_GAPS * before.duration or (before.coded_gaps and before.longest_gap > CODED_GAP_S):
+        return Objection.NO_GAPS
     room = 1.5 * before.gap_seconds + 0.03 * (before.gap_count + 1)
     filled = before.gap_count > after.gap_count
     return None if filled and effect.changed_s <= room else Objection.NO_GAPS
