@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,7 +25,6 @@ from _reflection_clips import Clip, clips, fitted, with_sound
 from _reflection_loop import Ports, cache_of, caption, decide_clip, score
 
 from avagent.core.actions import Action, NoiseFilter, Pitch, Shift, Speed, Volume
-from avagent.core.captions import Captions
 from avagent.core.decide import Policy, Reflection, improves
 from avagent.core.evidence import unjudgeable
 from avagent.core.media import Waveform
@@ -156,20 +154,17 @@ def run_needless(options: argparse.Namespace, target: Path) -> None:
 def run_planners(options: argparse.Namespace, target: Path) -> None:
     """Rows of the second part."""
     found = list(clips(setting=options.setting))[options.offset :: options.every]
-    captions: dict[str, Captions] = {}
+    ports = {name: _ports(name) for name in options.planners.split(",")}
     with target.open("a", encoding="utf-8") as file:
-        for name in options.planners.split(","):
-            ports, started = _ports(name), time.monotonic()
-            for clip in found:
-                for case, view in unmendable(clip, found):
-                    key = f"{clip.view.key} {case}"
-                    captions[key] = captions.get(key) or caption(view, ports.captioner)
+        for clip in found:
+            for case, view in unmendable(clip, found):
+                captions = caption(view, ports[next(iter(ports))].captioner)
+                for name in ports:
                     for reflection in options.reflections.split(","):
-                        decision = decide_clip(view, ports, _policy(Reflection(reflection)), captions[key])
+                        decision = decide_clip(view, ports[name], _policy(Reflection(reflection)), captions)
                         row = {**decision_row(clip, case, name, decision), "reflection": reflection}
                         file.write(json.dumps(row) + "\n")
-                file.flush()
-            print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
+            file.flush()
 
 
 def fault_clips(options: argparse.Namespace) -> list[Clip]:

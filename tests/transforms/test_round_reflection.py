@@ -141,7 +141,9 @@ def test_near_silence_is_not_evaluable_and_nobody_is_asked():
 
 
 def test_a_quiet_programme_is_evaluable_and_is_raised():
-    decision = decide(*state_of(0.03 * speech() + 1e-4 * noise()), EagerPlanner(), policy=replace(POLICY, max_rounds=20))
+    decision = decide(
+        *state_of(0.03 * speech() + 1e-4 * noise()), EagerPlanner(), policy=replace(POLICY, max_rounds=20)
+    )
     assert [a.kind for a in decision.actions] == ["volume"]
     assert decision.history is not None
     best = decision.history.best
