@@ -27,6 +27,7 @@ from fetch_bench_media import KINDS, SETTING
 BENCH_MEDIA = ROOT / ".cache" / "bench"
 SECONDS, FPS = 6.0, 25
 AUDIBLE = 1e-3
+EVERY = slice(None)
 HIGHEST_RATE = 24_000
 """In Hz: sound is brought down to it, which facts depend on little, and which saves half of the time."""
 
@@ -40,11 +41,11 @@ class Clip:
     view: ArrayView
 
 
-def clips(*, setting: bool, media: Path = BENCH_MEDIA) -> Iterator[Clip]:
-    """Those for setting limits, or those for reporting, in an order that mixes sources."""
+def clips(*, setting: bool, every: slice = EVERY, media: Path = BENCH_MEDIA) -> Iterator[Clip]:
+    """Those for setting limits, or those for reporting, in an order that mixes sources; or some of them."""
     groups = sorted(group for group in KINDS if (group in SETTING) == setting)
     paths = [p for group in groups for p in (media / group).rglob("*") if p.suffix in (".ogg", ".wav", ".g722")]
-    for path in sorted(paths, key=lambda p: zlib.crc32(str(p.relative_to(media)).encode())):
+    for path in sorted(paths, key=lambda p: zlib.crc32(str(p.relative_to(media)).encode()))[every]:
         key = str(path.relative_to(media))
         sound = _cut(decode_sound(path), zlib.crc32(key.encode()))
         if sound.rate >= LOWEST_RATE and float(np.abs(sound.samples).max(initial=0.0)) > AUDIBLE:

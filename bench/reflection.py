@@ -23,6 +23,7 @@ import numpy as np
 from _array_clips import ArrayView, load, scenes
 from _reflection_clips import Clip, clips, fitted, with_sound
 from _reflection_loop import Ports, cache_of, caption, decide_clip, score
+from _reflection_tables import write_tables
 
 from avagent.core.actions import Action, NoiseFilter, Pitch, Shift, Speed, Volume
 from avagent.core.decide import Policy, Reflection, improves
@@ -145,7 +146,7 @@ def run_needless(options: argparse.Namespace, target: Path) -> None:
     """Rows of the first part."""
     ports, policy = _ports("embedded"), _policy(Reflection.EFFECTS)
     with target.open("a", encoding="utf-8") as file:
-        for clip in list(clips(setting=options.setting))[options.offset :: options.every]:
+        for clip in list(clips(setting=options.setting, every=slice(options.offset, None, options.every))):
             for row in needless(clip, ports, policy):
                 file.write(json.dumps(row) + "\n")
             file.flush()
@@ -153,15 +154,15 @@ def run_needless(options: argparse.Namespace, target: Path) -> None:
 
 def run_planners(options: argparse.Namespace, target: Path) -> None:
     """Rows of the second part."""
-    found = list(clips(setting=options.setting))[options.offset :: options.every]
+    found = list(clips(setting=options.setting, every=slice(options.offset, None, options.every)))
     ports = {name: _ports(name) for name in options.planners.split(",")}
     with target.open("a", encoding="utf-8") as file:
         for clip in found:
             for case, view in unmendable(clip, found):
                 captions = caption(view, ports[next(iter(ports))].captioner)
-                for name in ports:
+                for name, chosen in ports.items():
                     for reflection in options.reflections.split(","):
-                        decision = decide_clip(view, ports[name], _policy(Reflection(reflection)), captions)
+                        decision = decide_clip(view, chosen, _policy(Reflection(reflection)), captions)
                         row = {**decision_row(clip, case, name, decision), "reflection": reflection}
                         file.write(json.dumps(row) + "\n")
             file.flush()
@@ -170,7 +171,7 @@ def run_planners(options: argparse.Namespace, target: Path) -> None:
 def fault_clips(options: argparse.Namespace) -> list[Clip]:
     """Recordings under pictures of other things; or, with `--scenes`, those of the demo with their own."""
     if not options.scenes:
-        return list(clips(setting=options.setting))[options.offset :: options.every]
+        return list(clips(setting=options.setting, every=slice(options.offset, None, options.every)))
     chosen = list(scenes())[options.offset :: options.every]
     return [Clip(source=scene.kind, kind=scene.kind, view=load(scene)) for scene in chosen]
 
@@ -210,7 +211,9 @@ PARTS = {"needless": run_needless, "planners": run_planners, "faults": run_fault
 def main() -> None:
     """Measure a part, or write the table of all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=[*PARTS, "table"])
+    parser.add_argument(
+        "part", nargs="?", choices=[*PARTS, "table"], help="all of them, every eighth recording, if none"
+    )
     parser.add_argument("--setting", action="store_true", help="on the recordings that limits are set on")
     parser.add_argument("--scenes", action="store_true", help="faults: on the demo's kind of clips")
     parser.add_argument("--every", type=int, default=1, help="use every Nth recording")
@@ -222,14 +225,13 @@ def main() -> None:
     )
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    if options.part == "table":
-        from _reflection_tables import write_tables  # noqa: PLC0415
-
-        write_tables(options.work, RESULTS, BOOTSTRAPS)
-        return
+    if options.part is None:
+        options.every = 8
     which = "-scenes" if options.scenes else "-setting" if options.setting else ""
-    target = options.work / f"{options.part}{which}.jsonl"
-    PARTS[options.part](options, target)
+    for part in [options.part] if options.part in PARTS else PARTS if options.part is None else ():
+        PARTS[part](options, options.work / f"{part}{which}.jsonl")
+    if options.part in (None, "table"):
+        write_tables(options.work, RESULTS, BOOTSTRAPS)
 
 
 if __name__ == "__main__":
