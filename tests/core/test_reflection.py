@@ -51,6 +51,12 @@ def test_a_filter_that_took_measured_noise_is_kept():
     assert judge(FILTER, NOISY, removed=NOISE) is None
 
 
+def test_a_filter_after_which_the_programme_stands_no_higher_over_its_floor_is_not():
+    windy = replace(NOISY, snr=Estimate(6.1, 0.7))
+    assert judge(FILTER, windy, replace(windy, snr=Estimate(7.2, 0.0)), removed=NOISE) is Objection.NOT_NOISE
+    assert judge(FILTER, windy, replace(windy, snr=Estimate(14.0, 0.0)), removed=NOISE) is None
+
+
 def test_a_filter_that_took_a_measured_hum_is_kept():
     lines = replace(NOISE, noise_like=0.75, spread_db=0.3, tonality=0.9)
     assert judge(FILTER, HUM, removed=lines) is None

@@ -47,6 +47,8 @@ NOISE_SPREAD_DB, HUM_SPREAD_DB = 4.2, 3.0
 """Gaussian noise, smoothed as it is measured, deviates by 1.7 dB, a hum by nothing."""
 DRIFT_DB = 4.5
 LINES_IN_NOISE = 0.4
+CLEARER_DB = 4.0
+"""What a filter has to win of the measured SNR: half of what even a mild one wins where there is noise."""
 LEAST_REST_DB = -14.0
 """A filter that leaves less than a 25th of the power leaves no programme."""
 TOLERANCE_MS = 45.0
@@ -113,7 +115,7 @@ def judge_edit(plan: Plan, effect: EditEffect, before: Facts, after: Facts, capt
         after: facts of the edited sound.
         captions: of the original.
     """
-    of_filter = None if plan.noise is None else _of_filter(effect.removed, before, captions)
+    of_filter = None if plan.noise is None else _of_filter(effect.removed, before, after, captions)
     if plan.coordination is None:
         return of_filter, None
     return of_filter, _of_change(plan.coordination, effect, (before, after), captions)
@@ -136,7 +138,7 @@ def mismatched(scores: Scores) -> bool:
     return scores.alignment is not None and scores.alignment < MISMATCHED_BELOW
 
 
-def _of_filter(removed: Removed | None, before: Facts, captions: Captions | None) -> Objection | None:
+def _of_filter(removed: Removed | None, before: Facts, after: Facts, captions: Captions | None) -> Objection | None:
     hum, possible = humming(before), humming(before, POSSIBLE_HUM_CONFIDENCE)
     if not possible and not noisy(before):
         return Objection.NO_NOISE
@@ -150,7 +152,15 @@ def _of_filter(removed: Removed | None, before: Facts, captions: Captions | None
         return Objection.NOTHING_LEFT
     if possible and _is_hum(removed, NOISE_LIKE[0] if hum else STEADY_TONES):
         return None
-    return None if noisy(before) and _is_noise(removed) else Objection.NOT_NOISE
+    clear = noisy(before) and _is_clearer(before, after)
+    return None if clear and _is_noise(removed) else Objection.NOT_NOISE
+
+
+def _is_clearer(before: Facts, after: Facts) -> bool:
+    """Whether the programme stands higher over the floor: wind, thinned out by a filter, is as windy as before."""
+    if before.snr is None or after.snr is None:
+        return False
+    return after.snr.value - before.snr.value >= CLEARER_DB
 
 
 def _is_hum(removed: Removed, least: float) -> bool:
