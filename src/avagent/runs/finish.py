@@ -83,7 +83,8 @@ def _finish_decisions(output: str, plan: RunPlan, run: dict[str, Any]) -> None:
         evaluated=_evaluated(plan),
     )
     outcomes = {str(outcome): count for outcome, count in counts.outcomes}
-    write_run(output, {**run, "counts": {"clips": counts.clips, "outcomes": outcomes, "rounds": counts.rounds}})
+    found = {"clips": counts.clips, "outcomes": outcomes, "rounds": counts.rounds}
+    write_run(output, {**run, "counts": found, "changes_made": counts.changes_made})
 
 
 def _decisions(output: str, task: ShardTask) -> list[ClipDecision]:
