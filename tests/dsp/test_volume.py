@@ -11,13 +11,12 @@ from scipy.signal import resample_poly
 
 from avagent.core.actions import Volume
 from avagent.core.media import FloatArray, Waveform
-from avagent.dsp.actions.declip import clipped_mask, declip
 from avagent.dsp.actions.edit import apply
 from avagent.dsp.actions.limiter import turn_down
 from avagent.dsp.actions.volume import VolumeReport
 from avagent.dsp.measures.bs1770 import gated_loudness, oversampled_peaks, true_peak_dbtp
 
-from .sounds import resonances, si_sdr, syllables, tone, waveform, white
+from .sounds import syllables, tone, waveform, white
 
 
 def lufs(samples: FloatArray, rate: int) -> float:
@@ -144,20 +143,3 @@ def test_the_limiter_changes_only_what_lies_around_a_peak() -> None:
     assert all(any(start <= place < stop for start, stop in runs) for place in changed[[0, -1]])
     assert changed[-1] - changed[0] < 0.03 * rate
     assert true_peak(sound.samples) <= 20.0 * np.log10(0.89) + 0.01
-
-
-@pytest.mark.parametrize(("level", "gain"), [(0.3, 4.0), (0.4, 4.0)])
-def test_clipped_peaks_are_mended(level: float, gain: float) -> None:
-    clean = resonances(16_000, 3.0)
-    clean = (clean / np.abs(clean).max()).astype(np.float32)
-    spoilt = np.clip(clean, -level, level).astype(np.float32)
-    out, count = declip(waveform(spoilt, 16_000))
-    assert count == int(clipped_mask(spoilt[0]).sum())
-    assert si_sdr(clean, out.samples) - si_sdr(clean, spoilt) > gain
-    untouched = ~clipped_mask(spoilt[0])
-    np.testing.assert_array_equal(out.samples[0, untouched], spoilt[0, untouched])
-
-
-def test_sound_that_is_not_clipped_is_not_declipped() -> None:
-    for clean in (syllables(16_000, 2.0), tone(16_000, 2.0, 50.0, 0.9), white(16_000, 2.0, 0.2)):
-        assert declip(waveform(clean, 16_000))[1] == 0
