@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pyloudnorm  # pyright: ignore[reportMissingTypeStubs]
 import pytest
@@ -16,7 +18,7 @@ from avagent.dsp.actions.limiter import turn_down
 from avagent.dsp.actions.volume import VolumeReport
 from avagent.dsp.measures.bs1770 import gated_loudness, oversampled_peaks, true_peak_dbtp
 
-from .sounds import syllables, tone, waveform, white
+from .sounds import resonances, si_sdr, syllables, tone, waveform, white
 
 
 def lufs(samples: FloatArray, rate: int) -> float:
@@ -143,3 +145,19 @@ def test_the_limiter_changes_only_what_lies_around_a_peak() -> None:
     assert all(any(start <= place < stop for start, stop in runs) for place in changed[[0, -1]])
     assert changed[-1] - changed[0] < 0.03 * rate
     assert true_peak(sound.samples) <= 20.0 * np.log10(0.89) + 0.01
+
+
+@pytest.mark.parametrize("mode", ["static", "dynamic"])
+def test_restored_peaks_are_not_limited_again(mode: Literal["static", "dynamic"]) -> None:
+    rate = 16_000
+    clean = resonances(rate, 3.0)
+    level = 0.25 * float(np.abs(clean).max())
+    spoilt = np.clip(clean, -level, level).astype(np.float32)
+    out, report = edit(Volume(target_lufs=-10.0, mode=mode, declip=True), spoilt, rate)
+    assert report.declipped > 0
+    assert report.limited == 0
+    assert -1.2 < true_peak(out) <= -1.0
+    assert report.loudness_after is not None
+    assert report.loudness_after < -10.5
+    if mode == "static":
+        assert si_sdr(clean, out) > si_sdr(clean, spoilt) + 3.0

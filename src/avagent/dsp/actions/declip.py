@@ -25,7 +25,9 @@ _ROUNDS = 50
 _HIGHEST, _LEAST_HIGHEST, _LOWEST = 0.7, 0.08, 0.002
 """The threshold, as shares of the largest coefficient: it begins at the square root of the clipped share, in bounds."""
 _HEADROOM = 8.0
-"""Peaks are restored up to that multiple of the clipping level: 18 dB."""
+_EULER_GAMMA = 0.5772
+_INDEPENDENT = 0.7
+"""Neighbouring peaks are not independent: the largest of them lies that much lower (set on recordings)."""
 _PIECE_S = 4.0
 
 
@@ -72,7 +74,7 @@ def _passages(mask: Mask, apart: int, most: int) -> Iterator[tuple[int, int]]:
 
 def _restore(part: FloatArray, clipped: Clipped, stft: Stft) -> FloatArray:
     """The consistent sound of least non-zero coefficients near the clipped one, float32 [samples]."""
-    level = _HEADROOM * float(np.abs(part).max())
+    level = _highest(clipped, part.size) * float(np.abs(part).max())
     least = np.where(clipped.low, np.float32(-level), part)
     most = np.where(clipped.high, np.float32(level), part)
     spectrum = stft.analyse(part[None])
@@ -87,6 +89,19 @@ def _restore(part: FloatArray, clipped: Clipped, stft: Stft) -> FloatArray:
         dual += spectrum
         dual -= sparse
     return sound
+
+
+def _highest(clipped: Clipped, size: int) -> float:
+    """The highest peak to expect, over the clipping level, at most 8 (18 dB).
+
+    Amplitudes of sound fall off about exponentially: of a share s above the level, the excess has the mean
+    level / ln(1 / s), and the largest of m peaks has ln(m) + 0.58 times that (Gumbel 1958). Without the bound, a long
+    run in a passage of few coefficients may be answered by a swing far above anything that is heard.
+    """
+    runs = int(np.count_nonzero(np.diff((clipped.high | clipped.low).astype(np.int8), prepend=0) == 1))
+    rarity = float(np.log(size / clipped.count)) if clipped.count < size else 0.0
+    excess = _INDEPENDENT * (float(np.log(runs)) + _EULER_GAMMA)
+    return min(_HEADROOM, 1.0 + excess / max(rarity, 0.1))
 
 
 def _thresholded(spectrum: Spectrum, threshold: float) -> Spectrum:
