@@ -136,9 +136,7 @@ def main() -> None:
 
 
 def _write(out: Path, values: Mapping[tuple[str, str], list[tuple[float, ...]]], realtime: float) -> None:
-    header = (
-        "| sound | noise | clips | SI-SDR noisy | Wiener | GTCRN | least difference | PESQ noisy | Wiener | GTCRN |"
-    )
+    header = "| sound | noise | clips | SI-SDR noisy | Wiener | GTCRN | least gap | PESQ noisy | Wiener | GTCRN |"
     lines = ["# Speech enhancement", "", "Made by `make bench BENCHES=bench/enhance_speech.py`; mean dB.", ""]
     lines += [f"GTCRN: {realtime:.0f} x realtime at 16 kHz mono, one thread.", "", header, "|---" * 10 + "|"]
     rows = []
