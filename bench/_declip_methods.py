@@ -52,9 +52,11 @@ class Recording:
 
 def recordings(folder: Path, per_package: int, seconds: float) -> Iterator[Recording]:
     """Loud excerpts of evenly chosen files of every package, fetched into the folder where they are absent."""
-    debian = DebianPackages(folder)
+    packages = Packages(folder)
     for package, (group, pattern) in PACKAGES.items():
-        root = folder / package if (folder / package).is_dir() else debian.unpack(package)
+        root = folder / package
+        if not root.is_dir():
+            packages.unpack(Source(kind="debian", package=package, inside="", megabytes=0), ())
         files = [path for path in sorted(root.rglob(pattern)) if path.stat().st_size > 40_000]
         for path in files[:: max(1, len(files) // per_package)][:per_package]:
             sound = _excerpt(decode(path), seconds)

