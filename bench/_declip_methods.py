@@ -25,7 +25,7 @@ from avagent.dsp.stft import Stft
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 
-from fetch_media import Packages, Source  # noqa: E402
+from fetch_media import Packages, Source
 
 Method = Callable[[FloatArray, Clipped, int], FloatArray]
 PACKAGES: Mapping[str, tuple[str, str]] = {
