@@ -40,6 +40,7 @@ DRIVES_DB = (6.0, 9.0, 12.0, 15.0)
 CALLED_CLIPPED = 0.002
 """Share from which the planner acts (`clipping_factor`)."""
 LOUD_PEAK = 0.95
+AAC_RATES = (16_000, 22_050, 32_000, 44_100, 48_000)
 Rows = list[dict[str, object]]
 STAMPS_USED_FOR_LIMITS = 12
 """Every twelfth stamp."""
@@ -187,6 +188,8 @@ def loop(every: int) -> Rows:
     answers: dict[tuple[str, float], list[tuple[bool, bool, float | None]]] = defaultdict(list)
     for scene in kept:
         view = load(scene)
+        if view.sound.rate not in AAC_RATES:
+            continue
         for name, codec in (("PCM", lambda w: w), ("AAC 160k", coded)):
             for drive_db in DRIVES_DB:
                 spoilt, clean = clipped(view.sound, drive_db)

@@ -49,7 +49,7 @@ def test_clipped_peaks_are_mended(clean: FloatArray, drive_db: float, gain_db: f
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.floats(1.0, 15.0), st.integers(0, 1000), st.sampled_from([8_000, 16_000, 44_100]))
+@given(st.floats(3.0, 15.0), st.integers(0, 1000), st.sampled_from([16_000, 44_100]))
 def test_the_result_would_have_been_clipped_to_what_was_there(drive_db: float, seed: int, rate: int) -> None:
     spoilt = clipped(syllables(rate, 1.0, seed=seed), drive_db)
     out = declip(waveform(spoilt, rate))[0].samples
