@@ -77,6 +77,10 @@ def test_clean_speech_is_left_alone(speech: list[Waveform]) -> None:
         assert facts.clipping == 0.0
 
 
+CLIPPED_RECORDINGS = {"pig_golden", "pig_golden2", "toilet"}
+"""They come so: flat crests of both signs at one level, rippled by the codec."""
+
+
 def test_clean_sounds_of_all_kinds_seldom_look_noisy(sounds: dict[str, Waveform]) -> None:
     noisy, clipped, gaps = [], [], []
     for name, facts in ((name, measure(sound)) for name, sound in sounds.items()):
@@ -86,7 +90,7 @@ def test_clean_sounds_of_all_kinds_seldom_look_noisy(sounds: dict[str, Waveform]
         gaps += [name] if facts.gap_count else []
     # What is left was recorded beside running water, wind or other noise.
     assert len(noisy) <= 0.12 * len(sounds), noisy
-    assert len(clipped) <= 0.03 * len(sounds), clipped
+    assert {name.rsplit("/", 1)[-1].removesuffix(".ogg") for name in clipped} <= CLIPPED_RECORDINGS
     assert gaps == []
 
 

@@ -63,7 +63,9 @@ class VolumeReport:
 def volume(waveform: Waveform, action: Volume) -> tuple[Waveform, VolumeReport]:
     """Bring the integrated loudness to the target (EBU R 128), at most 60 dB up; peaks meet a look-ahead limiter.
 
-    What the limiter takes away is made up for, up to a tolerance of 0.03 LU, as far as the peak limit allows.
+    What the limiter takes away is made up for, up to a tolerance of 0.03 LU, as far as the peak limit allows. Where
+    clipped peaks were restored, the gain ends where they meet the limit, below the target if need be: a limiter would
+    take them away again.
     Silence (nothing above -70 LUFS) stays as it is.
     """
     steps = loudness_steps(waveform)
@@ -83,7 +85,8 @@ def volume(waveform: Waveform, action: Volume) -> tuple[Waveform, VolumeReport]:
     if action.mode == "dynamic":
         source = Waveform(_scaled(source, _levelling_curve(steps, before)), source.rate)
         steps = loudness_steps(source)
-    levelled, peak = _to_target(source, steps, action)
+    most_db = _room_db(source, action) if declipped else _MAX_GAIN_DB
+    levelled, peak = _to_target(source, steps, action, most_db)
     return levelled.waveform, VolumeReport(
         loudness_before=before,
         loudness_after=levelled.loudness,
@@ -130,19 +133,25 @@ class _Gain:
         return 20.0 * math.log10(float(self._peaks.max())) + levelled.gain_db
 
 
-def _to_target(source: Waveform, steps: Array, action: Volume) -> tuple[_Levelled, float | None]:
-    """Gain and limiter in turn until the loudness is there: the sound, and its true peak in dBTP."""
+def _room_db(source: Waveform, action: Volume) -> float:
+    """Gain in dB that brings the highest peak to the limit."""
+    peak = true_peak_dbtp(source)
+    return _MAX_GAIN_DB if peak is None else min(_MAX_GAIN_DB, action.peak_dbtp - 2.0 * _GUARD_DB - peak)
+
+
+def _to_target(source: Waveform, steps: Array, action: Volume, most_db: float) -> tuple[_Levelled, float | None]:
+    """Gain, `most_db` at most, and limiter in turn until the loudness is there: the sound, its true peak in dBTP."""
     loudness = gate(steps)
-    gain_db = 0.0 if loudness is None else min(_MAX_GAIN_DB, action.target_lufs - loudness)
+    gain_db = 0.0 if loudness is None else min(most_db, action.target_lufs - loudness)
     ceiling, slope = 10.0 ** ((action.peak_dbtp - _GUARD_DB) / 20.0), _FIRST_SLOPE
     gain = _Gain(source, steps, ceiling)
     got = gain.apply(gain_db)
     for _ in range(_ROUNDS):
         before = got.loudness
         short = 0.0 if before is None else action.target_lufs - before
-        if not got.runs or abs(short) <= _TOLERANCE_LU or got.gain_db >= _MAX_GAIN_DB:
+        if not got.runs or abs(short) <= _TOLERANCE_LU or got.gain_db >= most_db:
             break
-        step_db = min(_MAX_GAIN_DB - got.gain_db, short / slope)
+        step_db = min(most_db - got.gain_db, short / slope)
         gain_db = got.gain_db + step_db
         del got
         got = gain.apply(gain_db)
