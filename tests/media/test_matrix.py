@@ -55,7 +55,7 @@ def test_repaired_clips_of_every_kind(muxer: str, codec: str, tmp_path: Path):
         done += 1
         sound = decode_audio(data)
         assert sound is not None
-        edited = Waveform((np.round(sound.samples * -16384) / 32768).astype(np.float32), rate)
+        edited = Waveform((np.round(sound.samples * -16384) / 32768).astype(np.float32), sound.rate)
         result = remux(data, edited)
         case = f"{muxer} {codec} {rate} Hz {channels} channels"
         check(result, edited, codec, case)
@@ -80,6 +80,10 @@ def clip(muxer: str, codec: str, sound: Waveform) -> bytes | None:
 def check(result: bytes, edited: Waveform, codec: str, case: str) -> None:
     again = decode_audio(result)
     assert again is not None, case
+    if early := edited.length - again.length:  # Opus at 8 kHz in mp4 begins some samples before the clip does.
+        assert codec == "libopus", case
+        assert 0 < early <= DELAYS["opus"], case
+        edited = Waveform(edited.samples[:, early:], edited.rate)
     assert (again.rate, again.samples.shape) == (edited.rate, edited.samples.shape), case
     assert lag_in_samples(edited.samples, again.samples) == 0, case
     if codec in LOSSLESS:

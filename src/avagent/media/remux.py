@@ -7,8 +7,9 @@ containers, packet by packet. What was written is read back before it is given o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
@@ -61,7 +62,7 @@ def remux(
             it should, such as a sound of a few samples in MP3.
         ParameterError: an `audio_codec` that is not known.
     """
-    old = _look(data, suffix, limits)
+    old, waveform = _from_zero(_look(data, suffix, limits), waveform)
     faults: list[str] = []
     for encoding in possible_encodings(old.muxer, audio_codec, waveform, old.source):
         try:
@@ -177,6 +178,14 @@ def _look(data: bytes, suffix: str, limits: MediaLimits) -> _Old:
         timed = muxer in KEEPS_START or video_stream(container) is not None
         start = first_time(packets) if timed else 0.0
         return _Old(muxer=muxer, source=_source(stream, packets), start=start, timed=timed, track=track)
+
+
+def _from_zero(old: _Old, waveform: Waveform) -> tuple[_Old, Waveform]:
+    """Sound that begins before the clock of its container does, by what an encoder delayed: that part is not shown."""
+    early = min(round(-old.start * waveform.rate), waveform.length - 1)
+    if early <= 0:
+        return old, waveform
+    return replace(old, start=0.0), Waveform(np.ascontiguousarray(waveform.samples[:, early:]), waveform.rate)
 
 
 def _source(stream: AudioStream, packets: list[AnyPacket]) -> Source:
