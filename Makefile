@@ -82,6 +82,10 @@ $(MEDIA): tools/fetch_media.py tools/media.sha256 | $(BIN)/python
 demo: $(LIGHT) $(MEDIA)  ## repair real clips with the embedded models (DEMO_CLIPS=12: only some)
 	@$(BIN)/python examples/demo/run_demo.py --output $(DEMO_OUTPUT) $(if $(DEMO_CLIPS),--clips $(DEMO_CLIPS))
 
+.PHONY: flink-demo
+flink-demo: $(INSTALLED) $(MEDIA)  ## the same on a Flink cluster of plain processes; needs Java and Maven (infra/flink)
+	@AVAGENT_PYTHON=$(abspath $(BIN)/python) infra/flink/demo.sh
+
 .PHONY: planner
 planner: $(INSTALLED) $(MEDIA)  ## train the small LLM planner and compare it (under an hour on two cores; docs/planner.md)
 	@OMP_NUM_THREADS=2 $(BIN)/python examples/planner/run_planner.py --output $(PLANNER_OUTPUT)

@@ -114,6 +114,21 @@ def test_a_job_service_that_is_not_there_is_named_at_once(endpoint: str):
         beam_options(["--runner=PortableRunner", f"--job_endpoint={endpoint}"])
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--runner=FlinkRunner", "--flink_master=http://localhost:1"), "flink_master"),
+        (
+            ("--runner=PortableRunner", "--environment_type=EXTERNAL", "--environment_config=[::1]:1"),
+            "environment_config",
+        ),
+    ],
+)
+def test_a_cluster_or_a_pool_that_is_not_there_is_named_at_once(options: tuple[str, ...], named: str):
+    with pytest.raises(UsageError, match=named):
+        beam_options(options)
+
+
 def test_progress_counts_what_workers_report(tmp_path: Path):
     path = tmp_path / "progress"
     tally = Tally(unit="clips", total_bytes=1000, started=0.0)

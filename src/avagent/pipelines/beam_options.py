@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 import difflib
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions, WorkerOptions
+from apache_beam.options.pipeline_options import (
+    FlinkRunnerOptions,
+    PipelineOptions,
+    PortableOptions,
+    StandardOptions,
+    WorkerOptions,
+)
 
 from avagent.core.errors import UsageError
 from avagent.dsp.threads import ask_for_one_thread
@@ -33,7 +39,7 @@ def beam_options(arguments: Sequence[str], own_options: Sequence[str] = ()) -> P
 
     Raises:
         UsageError: an argument that neither we nor Beam's local runner know. Other runners take options that Beam
-            learns only from their job server, so there an unknown one passes. A `--job_endpoint` where nobody listens.
+            learns only from their job server, so there an unknown one passes. An endpoint where nobody listens.
     """
     ask_for_one_thread()
     options = PipelineOptions(list(arguments))
@@ -43,7 +49,8 @@ def beam_options(arguments: Sequence[str], own_options: Sequence[str] = ()) -> P
     if is_local(options):
         _refuse_unknown(arguments, own_options)
         _quieten(options)
-    _check_endpoint(options.view_as(PortableOptions).job_endpoint)
+    for option, endpoint in _endpoints(options):
+        _check_endpoint(option, endpoint)
     return options
 
 
@@ -60,17 +67,29 @@ def check_goes_on(options: PipelineOptions) -> None:
         raise UsageError("--no-wait: with --environment_type=LOOPBACK the workers are in this process, and end with it")
 
 
-def _check_endpoint(endpoint: str | None) -> None:
-    """Beam waits minutes for a job service that is not there."""
-    if endpoint is None or endpoint == "embed":
-        return
+def _endpoints(options: PipelineOptions) -> Iterator[tuple[str, str]]:
+    """What a run is to be given to, and what is to start its workers, by option."""
+    portable = options.view_as(PortableOptions)
+    if portable.job_endpoint not in (None, "embed"):
+        yield "--job_endpoint", str(portable.job_endpoint)
+    master = options.view_as(FlinkRunnerOptions).flink_master
+    if options.view_as(StandardOptions).runner == "FlinkRunner" and master not in (None, "[auto]", "[local]"):
+        yield "--flink_master", str(master).split("://")[-1].rstrip("/")
+    pool = str(portable.environment_config or "")
+    # In a cluster, localhost is the worker's machine, which need not be this one.
+    if portable.environment_type == "EXTERNAL" and not pool.startswith(("{", "localhost", "127.")):
+        yield "--environment_config", pool
+
+
+def _check_endpoint(option: str, endpoint: str) -> None:
+    """Beam waits minutes for a service that is not there."""
     host, _, port = endpoint.rpartition(":")
     if not host or not port.isdigit():
-        raise UsageError(f"--job_endpoint takes HOST:PORT, got {endpoint!r}")
+        raise UsageError(f"{option} takes HOST:PORT, got {endpoint!r}")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ENDPOINT_TIMEOUT_S).close()
     except (OSError, OverflowError) as error:
-        raise UsageError(f"no job service answers at {endpoint} (--job_endpoint): {error}; start it first") from error
+        raise UsageError(f"nobody answers at {endpoint} ({option}): {error}; start it first") from error
 
 
 def _quieten(options: PipelineOptions) -> None:

@@ -16,7 +16,6 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 
-from avagent.core.errors import AVAgentError
 from avagent.runs.finish import finish_run
 from avagent.runs.run_plan import ShardTask, Step, outstanding, read_plan
 from avagent.transforms.carry import CarryShards
@@ -96,7 +95,8 @@ def _listed(output: str, identity: str) -> Iterator[ShardTask | str | TaggedOutp
     yield output
     plan = read_plan(output, identity)
     if plan is None:
-        raise AVAgentError(f"{output} has no plan of a run: start it by its own command")
+        # Finished meanwhile, by a job of the same run whose client went away.
+        return
     for step, task in outstanding(output, plan):
         yield task if step is Step.NOTHING else TaggedOutput(step, task)
 
