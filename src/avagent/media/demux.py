@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from fractions import Fraction
 
@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 from avagent.core.errors import FailureReason, MediaError
 from avagent.core.media import StreamInfo
 from avagent.media.limits import DEFAULT_LIMITS, MediaLimits, over_limit
-from avagent.media.pyav import audio_context, video_context
+from avagent.media.pyav import AnyPacket, audio_context, video_context
 
 # Playlist and script demuxers (hls, concat, ...) would let a member of a shard open files and addresses of its choice.
 _FORMATS = "mov,mp4,matroska,webm,ogg,wav,flac,mp3,aac,png_pipe,jpeg_pipe"
@@ -73,12 +73,19 @@ def open_media(
         ) from error
     with container:
         _apply_limits(container, limits, look_ahead=look_ahead)
-        try:
+        with ffmpeg_errors(container):
             yield container
-        except FFmpegError as error:
-            if isinstance(error, MemoryError):
-                raise _no_memory() from error
-            raise corrupt(f"cannot decode the {container.format.name} member: {_reason(error)}") from error
+
+
+@contextmanager
+def ffmpeg_errors(container: InputContainer) -> Generator[None]:
+    """Errors of FFmpeg inside the block become :class:`MediaError`."""
+    try:
+        yield
+    except FFmpegError as error:
+        if isinstance(error, MemoryError):
+            raise _no_memory() from error
+        raise corrupt(f"cannot decode the {container.format.name} member: {_reason(error)}") from error
 
 
 def _no_memory() -> MediaError:
@@ -193,7 +200,7 @@ def start_of(stream: Stream | None) -> float:
     return 0.0 if stream is None else seconds(stream.start_time, stream.time_base) or 0.0
 
 
-def _durations(container: InputContainer, streams: list[Stream]) -> dict[int, float]:
+def _durations(container: InputContainer, streams: list[Stream], packets: Iterable[AnyPacket]) -> dict[int, float]:
     """Duration in s by stream: as declared, else (Matroska) from the first packet to the end of the last."""
     known = {s.index: seconds(s.duration, s.time_base) for s in streams}
     found = {index: duration for index, duration in known.items() if duration is not None}
@@ -201,7 +208,7 @@ def _durations(container: InputContainer, streams: list[Stream]) -> dict[int, fl
         return found
     spans: dict[int, tuple[Fraction, Fraction]] = {}
     # All streams: subtitles may outlast sound and picture.
-    for packet in container.demux():
+    for packet in packets:
         if packet.pts is not None and packet.size:
             start = packet.pts * packet.time_base
             end = start + (packet.duration or 0) * packet.time_base
@@ -222,22 +229,31 @@ def probe(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> StreamInfo:
         MediaError: see :func:`open_media`.
     """
     with open_media(data, limits) as container:
-        audio, video = audio_stream(container), video_stream(container)
-        rate = None if video is None else video.average_rate
-        durations = _durations(container, [s for s in (audio, video) if s is not None])
-        _limit_duration(max(durations.values(), default=0.0), limits)
-        return StreamInfo(
-            has_audio=audio is not None,
-            has_video=video is not None,
-            audio_duration=None if audio is None else durations.get(audio.index),
-            video_duration=None if video is None else durations.get(video.index),
-            audio_start=start_of(audio),
-            video_start=start_of(video),
-            audio_codec=None if audio is None else audio.codec_context.codec.canonical_name,
-            video_codec=None if video is None else video.codec_context.codec.canonical_name,
-            rate=None if audio is None else audio.codec_context.sample_rate,
-            channels=None if audio is None else audio.codec_context.layout.nb_channels,
-            width=None if video is None else video.codec_context.width,
-            height=None if video is None else video.codec_context.height,
-            frame_rate=None if rate is None else float(rate),
-        )
+        return stream_info(container, container.demux(), limits)
+
+
+def stream_info(container: InputContainer, packets: Iterable[AnyPacket], limits: MediaLimits) -> StreamInfo:
+    """What an open container declares; `packets`, of all streams, are looked at where it declares no durations.
+
+    Raises:
+        MediaError: no decoder for a stream, a duration beyond the limits.
+    """
+    audio, video = audio_stream(container), video_stream(container)
+    rate = None if video is None else video.average_rate
+    durations = _durations(container, [s for s in (audio, video) if s is not None], packets)
+    _limit_duration(max(durations.values(), default=0.0), limits)
+    return StreamInfo(
+        has_audio=audio is not None,
+        has_video=video is not None,
+        audio_duration=None if audio is None else durations.get(audio.index),
+        video_duration=None if video is None else durations.get(video.index),
+        audio_start=start_of(audio),
+        video_start=start_of(video),
+        audio_codec=None if audio is None else audio.codec_context.codec.canonical_name,
+        video_codec=None if video is None else video.codec_context.codec.canonical_name,
+        rate=None if audio is None else audio.codec_context.sample_rate,
+        channels=None if audio is None else audio.codec_context.layout.nb_channels,
+        width=None if video is None else video.codec_context.width,
+        height=None if video is None else video.codec_context.height,
+        frame_rate=None if rate is None else float(rate),
+    )

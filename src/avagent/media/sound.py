@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -40,6 +40,7 @@ class _Track:
     rate: int = 0
     channels: int = 0
     start: Fraction | None = None
+    start_s: float = 0.0
     length: int = 0
     after_damage: bool = False
     blocks: list[FloatArray] = field(default_factory=list["FloatArray"])
@@ -55,14 +56,20 @@ class _Track:
                 f" channels at {frame.sample_rate} Hz half-way; transcode the clip to one layout"
             )
         if frame.pts is not None and frame.time_base is not None:
-            self._place(frame.pts * frame.time_base)
+            self._place(frame.pts, frame.time_base)
         self._append(_to_float(frame))
 
-    def _place(self, time: Fraction) -> None:
+    def _place(self, pts: int, clock: Fraction) -> None:
         if self.start is None:
-            self.start = time - Fraction(self.length, self.rate)
-        hole = round((time - self.start) * self.rate) - self.length
-        if hole > (_GAP_AFTER_DAMAGE if self.after_damage else _GAP) * self.rate:
+            self.start = pts * clock - Fraction(self.length, self.rate)
+            self.start_s = float(self.start)
+        gap = (_GAP_AFTER_DAMAGE if self.after_damage else _GAP) * self.rate
+        # Exact arithmetic only where a hole is near: on every block it would cost half as much as decoding.
+        if (pts * clock.numerator / clock.denominator - self.start_s) * self.rate - self.length < 0.5 * gap:
+            self.after_damage = False
+            return
+        hole = round((pts * clock - self.start) * self.rate) - self.length
+        if hole > gap:
             self._check_size(hole)
             self._append(np.zeros((self.channels, hole), np.float32))
         self.after_damage = False
@@ -95,17 +102,22 @@ def decode_audio(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> Wavefo
     Raises:
         MediaError: broken, truncated or unsupported sound, NaN or Inf among the samples, more than the limits allow.
     """
-    _check_riff(data)
     with open_media(data, limits, look_ahead=False) as container:
         stream = audio_stream(container)
-        if stream is None:
-            return None
-        track = _Track(limits)
-        for frame in _frames(container, stream, track):
-            track.add(frame)
-        if not track.length:
-            raise corrupt("the member declares a sound stream, but no sample of it can be decoded")
-        length = _trusted_length(data, container, stream, track)
+        return None if stream is None else sound_of(data, container, stream, container.demux(stream), limits)
+
+
+def sound_of(
+    data: bytes, container: InputContainer, stream: AudioStream, packets: Iterable[AnyPacket], limits: MediaLimits
+) -> Waveform:
+    """What the packets of a stream of `data` decode to; see :func:`decode_audio`."""
+    _check_riff(data)
+    track = _Track(limits)
+    for frame in _frames(packets, track):
+        track.add(frame)
+    if not track.length:
+        raise corrupt("the member declares a sound stream, but no sample of it can be decoded")
+    length = _trusted_length(data, container, stream, track)
     samples = np.concatenate(track.blocks, axis=1)[:, :length]
     if not np.isfinite(samples).all():
         bad = samples.size - int(np.isfinite(samples).sum())
@@ -137,19 +149,19 @@ def first_time(packets: list[AnyPacket]) -> float:
     return 0.0
 
 
-def _frames(container: InputContainer, stream: AudioStream, track: _Track) -> Iterator[AudioFrame]:
-    packets = damaged = 0
+def _frames(packets: Iterable[AnyPacket], track: _Track) -> Iterator[AudioFrame]:
+    count = damaged = 0
     last: FFmpegError | None = None
-    for packet in container.demux(stream):
-        packets += packet.size > 0
+    for packet in packets:
+        count += packet.size > 0
         try:
             decoded = decode_sound(packet)
         except FFmpegError as error:
             damaged, last, track.after_damage = damaged + 1, error, True
             continue
         yield from decoded
-    if last is not None and damaged > max(1, track.limits.damaged_packets * packets):
-        raise corrupt(f"{damaged} of {packets} packets of the sound cannot be decoded ({last.strerror})")
+    if last is not None and damaged > max(1, track.limits.damaged_packets * count):
+        raise corrupt(f"{damaged} of {count} packets of the sound cannot be decoded ({last.strerror})")
 
 
 def _trusted_length(data: bytes, container: InputContainer, stream: AudioStream, track: _Track) -> int:
@@ -177,7 +189,7 @@ def _to_float(frame: AudioFrame) -> FloatArray:
     if not frame.format.is_planar:
         values = values.reshape(-1, frame.layout.nb_channels).T
     if values.dtype.kind == "f":
-        return values.astype(np.float32)
+        return np.asarray(values, np.float32)
     if values.dtype == np.uint8:
         return (values.astype(np.float32) - 128.0) / 128.0
     return values.astype(np.float32) * np.float32(2.0 ** (1 - 8 * values.dtype.itemsize))
