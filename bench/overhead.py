@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from _copies import base_clips, write_copies
+from _processor_time import processor_seconds
 from rich.console import Console
 
 from avagent.core.state import ClipDecision, ClipState, conclude
@@ -58,7 +59,7 @@ class Seconds(NamedTuple):
     @classmethod
     def now(cls) -> Seconds:
         """Both clocks."""
-        return cls(time.perf_counter(), time.process_time())
+        return cls(time.perf_counter(), processor_seconds())
 
     def since(self, start: Seconds) -> Seconds:
         """What passed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from av.container import InputContainer
@@ -46,19 +47,20 @@ class Track:
     """The packets of a moving picture, and the moment that counts as 0.
 
     `coded` are all of them: an edit list hides some that shown ones refer to, and FFmpeg drops what they decode to.
+    `clock` is the stream's time base: asked of the stream for every picture, it would be reckoned every time.
     """
 
     stream: VideoStream
     packets: list[AnyPacket]
     coded: list[AnyPacket]
     origin: float
+    clock: Fraction | None
 
     def time_of(self, frame: VideoFrame, index: int) -> float:
         """Presentation time in s; counted by the average rate where the container gives no timestamps."""
         # The stream's clock: PyAV leaves frames that were held back without one.
-        clock = self.stream.time_base
-        if frame.pts is not None and clock is not None:
-            return frame.pts * clock.numerator / clock.denominator - self.origin
+        if frame.pts is not None and self.clock is not None:
+            return frame.pts * self.clock.numerator / self.clock.denominator - self.origin
         return index / float(self.stream.average_rate or 25)
 
 
@@ -247,7 +249,7 @@ def track_of(stream: VideoStream, packets: Iterable[AnyPacket], origin: float, l
     shown = [packet for packet in coded if not packet.is_discard]
     if not shown:
         raise corrupt("the member declares a video stream, but holds no packet of it: it is empty or truncated")
-    return Track(stream, shown, coded, origin)
+    return Track(stream, shown, coded, origin, stream.time_base)
 
 
 def _spread(packets: list[AnyPacket], count: int) -> list[AnyPacket]:

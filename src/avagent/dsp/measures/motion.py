@@ -119,10 +119,12 @@ def _changes(film: Cells) -> FloatArray:
 def _differs(film: Cells) -> npt.NDArray[np.bool_]:
     """Which frames are another picture: most cells changed, and not all in one way (as in a flash or a fade)."""
     different = np.zeros(film.shape[0], np.bool_)
-    for index in range(1, film.shape[0]):
+    changed = np.zeros(film.shape[0], np.float64)
+    for start in range(1, film.shape[0], _CHUNK):
+        part = film[start - 1 : start + _CHUNK].astype(np.int16)
+        changed[start : start + _CHUNK] = (np.abs(np.diff(part, axis=0)) > 2 * _DEAD_ZONE).mean(axis=(1, 2))
+    for index in np.flatnonzero(changed >= _CUT_SHARE):
         before, after = film[index - 1].astype(np.float32), film[index].astype(np.float32)
-        if float((np.abs(after - before) > 2.0 * _DEAD_ZONE).mean()) < _CUT_SHARE:
-            continue
         first, second = before - before.mean(), after - after.mean()
         spread = float(np.sqrt((first * first).mean() * (second * second).mean()))
         different[index] = spread > 1.0 and float((first * second).mean()) < _CUT_CORRELATION * spread
