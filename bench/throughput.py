@@ -45,7 +45,7 @@ from avagent.pipelines.wiring import Wired, wire
 from avagent.shards.listing import list_shards
 
 ROOT = Path(__file__).resolve().parent.parent
-FILM = ROOT / ".cache" / "media" / "video"
+FILM = ROOT / ".cache" / "media"
 RESULTS = Path(__file__).resolve().parent / "results"
 SUFFIXES = ("mp4", "mov", "mkv", "webm")
 RENDERED_CLIPS, FEW_CLIPS, CLIPS_PER_SHARD, FILM_S = 33, 6, 30, 7.0
@@ -254,12 +254,16 @@ def main() -> None:
         for kind, base in kinds.items():
             corpus = corpus_of(kind, base, folder / kind, options.clips)
             title = f"{kind}: {len(base)} clips in {corpus.clips} copies, {corpus.seconds:.1f} s each"
-            results[title] = {
-                "refine": whole(corpus, checkouts, options.repeats, folder),
-                "decoding": decoding(corpus, options.repeats),
-                "stage": stages(corpus, wired, options.repeats),
-                "pipeline": pipeline(corpus, wired, options.repeats, folder),
+            tables: dict[str, Callable[[], dict[str, Row] | Row]] = {
+                "refine": lambda corpus=corpus: whole(corpus, checkouts, options.repeats, folder),
+                "decoding": lambda corpus=corpus: decoding(corpus, options.repeats),
+                "stage": lambda corpus=corpus: stages(corpus, wired, options.repeats),
+                "pipeline": lambda corpus=corpus: pipeline(corpus, wired, options.repeats, folder),
             }
+            results[title] = {}
+            for table, measure in tables.items():
+                results[title][table] = measure()
+                print(title, table, results[title][table], flush=True)
     RESULTS.mkdir(exist_ok=True)
     text = markdown(results)
     (RESULTS / "throughput.md").write_text(text, encoding="utf-8")
