@@ -23,10 +23,11 @@ import numpy as np
 from avagent.core.media import Waveform
 from avagent.media.audio_codec import Encoding, configure, encode, resampled
 from avagent.media.container import (
+    PictureChoice,
     decode_audio,
+    decode_member,
     decode_motion,
     decode_picture,
-    keyframe_count,
     probe,
     remux,
     sample_frames,
@@ -57,14 +58,15 @@ def costs(passes: int) -> dict[str, float]:
     sound = decode_audio(data)
     if sound is None:
         raise SystemExit("the clip has no sound: run `make media`")
+    pictures = PictureChoice(count=8, max_side=360, least_keyframes=4)
     works: dict[str, Callable[[], object]] = {
         "probe": lambda: probe(data),
         "decode_audio": lambda: decode_audio(data),
-        "keyframe_count": lambda: keyframe_count(data),
         "sample_frames (keyframes)": lambda: sample_frames(data),
         "sample_frames (exact)": lambda: sample_frames(data, exact=True),
         "decode_motion": lambda: decode_motion(data),
         "decode_picture (both)": lambda: decode_picture(data),
+        "decode_member (all)": lambda: decode_member(data, pictures=pictures),
     }
     works |= {
         f"remux ({codec})": lambda codec=codec: remux(data, sound, audio_codec=codec) for codec in ("aac", "flac")

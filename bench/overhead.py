@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import apache_beam as beam
 from _copies import base_clips, write_copies
+from _processor_time import processor_seconds
 
 from avagent.core.state import ClipDecision, ClipState, conclude
 from avagent.pipelines.beam_options import beam_options
@@ -57,7 +58,7 @@ class Seconds(NamedTuple):
     @classmethod
     def now(cls) -> Seconds:
         """Both clocks."""
-        return cls(time.perf_counter(), time.process_time())
+        return cls(time.perf_counter(), processor_seconds())
 
     def since(self, start: Seconds) -> Seconds:
         """What passed."""

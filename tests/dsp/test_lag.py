@@ -155,3 +155,15 @@ def test_onsets_do_not_depend_on_the_level(gain: float) -> None:
     sound = _knocks([0.4, 0.9], 1.5)
     louder = Waveform(sound.samples * np.float32(10 ** (gain / 20)), RATE)
     assert onset_strength(louder)[0] == pytest.approx(onset_strength(sound)[0], abs=0.05)
+
+
+def test_onsets_of_a_sound_that_cannot_change_are_found_once() -> None:
+    samples = np.random.default_rng(4).standard_normal((1, 16_000)).astype(np.float32)
+    open_, kept = Waveform(samples.copy(), 16_000), Waveform(samples, 16_000)
+    kept.samples.flags.writeable = False
+    first, second = onset_strength(kept)[0], onset_strength(kept)[0]
+    assert first is second
+    assert not first.flags.writeable
+    assert np.array_equal(first, onset_strength(open_)[0])
+    open_.samples[:, 8000:] = 0.0
+    assert not np.array_equal(first, onset_strength(open_)[0])

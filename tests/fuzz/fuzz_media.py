@@ -22,6 +22,7 @@ from avagent.media.limits import DecodeLimits, MediaLimits
 MEDIA = Path(__file__).resolve().parents[2] / ".cache" / "media"
 REAL = MEDIA / "video" / "bigbuckbunny.mp4"
 LIMITS = MediaLimits(media_seconds=60, picture_pixels=1 << 20, sound_bytes=64 << 20, pictures=2000)
+PICTURES = container.PictureChoice(count=3, max_side=360, least_keyframes=4)
 DECODING = DecodeLimits(decode_seconds=20, decode_memory_mib=1024)
 UNACCEPTABLE = (FailureReason.DECODER_CRASHED, FailureReason.DECODER_TIMED_OUT)
 
@@ -46,7 +47,7 @@ def fuzz_video(data: bytes) -> None:
     """Containers: what they declare, all that is decoded from them, and writing them again."""
     info = run(container.probe, data)
     sound = run(container.decode_audio, data)
-    run(container.keyframe_count, data)
+    run(container.decode_member, data, pictures=PICTURES)
     frames = run(container.sample_frames, data, 3)
     motion = run(container.decode_motion, data)
     run(container.decode_picture, data, 3)

@@ -29,7 +29,6 @@ from avagent.media.container import (
     decode_audio,
     decode_motion,
     encode_audio,
-    keyframe_count,
     probe,
     remux,
     sample_frames,
@@ -200,7 +199,7 @@ def fields(recipe: Recipe) -> dict[str, object]:
 
 
 class TestBadInput:
-    CALLS = (probe, decode_audio, sample_frames, decode_motion, keyframe_count)
+    CALLS = (probe, decode_audio, sample_frames, decode_motion)
 
     @pytest.mark.parametrize("call", CALLS)
     @pytest.mark.parametrize("data", [b"", b"\0" * 5000, b"just text", CLIP[:200], CLIP[: len(CLIP) // 2]])

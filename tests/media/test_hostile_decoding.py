@@ -68,7 +68,7 @@ def reason_of(pool: DecoderPool, function, *args) -> ClipError:
     [
         (container.probe, ()),
         (container.decode_audio, ()),
-        (container.keyframe_count, ()),
+        (container.decode_member, ()),
         (container.sample_frames, (4,)),
         (container.decode_motion, ()),
         (container.decode_picture, (4,)),

@@ -214,8 +214,8 @@ class TestCache:
                 for call in (view.streams, view.audio, view.frames, view.motion, view.facts):
                     call()
         assert shard.reads == 0
-        # streams, keyframes, frames, motion; sound and facts, as they are and edited
-        assert store.stats.misses == 8
+        # sound, pictures and motion at once; the edited sound; facts of both
+        assert store.stats.misses == 4
         assert store.stats.hits > 0
 
     def test_same_content_is_made_once(self) -> None:
@@ -302,7 +302,7 @@ class TestCache:
             results = list(pool.map(work, jobs))
         for job, result in zip(jobs, results, strict=True):
             assert result == work(job)
-        assert store.stats.misses == 3 * (1 + 1 + 1 + 1 + 3 + 3)  # clip, streams, keyframes, picture; sound, facts
+        assert store.stats.misses == 3 * (1 + 1 + 2 + 3)  # clip, its media, edited sounds, facts
 
     def test_real_clip(self, media_dir: Path) -> None:
         ref, clip = sample(mp4=(media_dir / "video" / "bigbuckbunny.mp4").read_bytes())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 from fractions import Fraction
+from functools import partial
 
 import av
 import numpy as np
@@ -20,11 +21,12 @@ from avagent.core.media import Waveform
 from avagent.media.container import (
     DEFAULT_LIMITS,
     MediaLimits,
+    PictureChoice,
     decode_audio,
     decode_images,
+    decode_member,
     decode_motion,
     decode_picture,
-    keyframe_count,
     probe,
     sample_frames,
 )
@@ -38,6 +40,7 @@ from avagent.shards.tfrecord.examples import bytes_values, list_values, parse_ex
 from avagent.shards.tfrecord.records import read_shard
 from avagent.shards.tfrecord.wire_fields import count_fields
 
+PICTURES = PictureChoice(count=3, max_side=360, least_keyframes=4)
 NOTHING = chunk(1, b"")
 
 
@@ -171,7 +174,7 @@ def flac(seconds: float) -> bytes:
         ({"pictures": 29}, lambda limits: probe(CLIP, limits=limits)),
         ({"channels": 1}, lambda limits: decode_audio(CLIP, limits=limits)),
         ({"sample_rate": 44_100}, lambda limits: decode_audio(CLIP, limits=limits)),
-        ({"streams": 1}, lambda limits: keyframe_count(CLIP, limits=limits)),
+        ({"streams": 1}, lambda limits: decode_member(CLIP, limits=limits)),
         ({"sound_bytes": 400_000}, lambda limits: decode_audio(CLIP, limits=limits)),
         ({"picture_pixels": 99}, lambda limits: decode_images((image(picture(0, (10, 10))),), limits=limits)),
         ({"picture_side": 9}, lambda limits: decode_images((image(picture(0, (10, 10))),), limits=limits)),
@@ -198,7 +201,7 @@ def test_what_is_just_within_the_limits_is_decoded():
     assert decode_audio(CLIP, limits=limits).channels == 2
 
 
-@pytest.mark.parametrize("call", [sample_frames, decode_motion, keyframe_count])
+@pytest.mark.parametrize("call", [sample_frames, decode_motion, partial(decode_member, pictures=PICTURES)])
 def test_pictures_are_counted_where_nothing_is_declared(call):
     data = build(Recipe(muxer="matroska", frames=30))
     assert call(data, limits=MediaLimits(pictures=30)) is not None

@@ -14,7 +14,7 @@ ByteArray = npt.NDArray[np.uint8]
 TimeArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Waveform:
     """Sound.
 

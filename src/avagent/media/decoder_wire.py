@@ -16,8 +16,10 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from avagent.core.errors import Failure
 from avagent.core.media import ByteArray, Frames, Motion, StreamInfo, Waveform
 from avagent.core.region import Region
+from avagent.media.clip_decode import DecodedMember, PictureChoice
 from avagent.media.limits import MediaLimits
 from avagent.media.picture import Picture
 from avagent.media.trim import Trimmed
@@ -25,7 +27,11 @@ from avagent.media.trim import Trimmed
 _PREFIX = struct.Struct("<I")
 _MAX_HEADER = 16 << 20
 _KINDS: Mapping[str, type] = {
-    kind.__name__: kind for kind in (Frames, MediaLimits, Motion, Picture, Region, StreamInfo, Trimmed, Waveform)
+    kind.__name__: kind
+    for kind in (
+        *(DecodedMember, Failure, Frames, MediaLimits, Motion, Picture, PictureChoice, Region, StreamInfo, Trimmed),
+        Waveform,
+    )
 }
 _DTYPES = ("float32", "float64", "uint8")
 _SEVERAL = "several"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import accumulate
@@ -75,12 +75,19 @@ def open_media(
         ) from error
     with container:
         _apply_limits(container, limits, look_ahead=look_ahead)
-        try:
+        with ffmpeg_errors(container):
             yield container
-        except FFmpegError as error:
-            if isinstance(error, MemoryError):
-                raise _no_memory() from error
-            raise corrupt(f"cannot decode the {container.format.name} member: {_reason(error)}") from error
+
+
+@contextmanager
+def ffmpeg_errors(container: InputContainer) -> Generator[None]:
+    """Errors of FFmpeg inside the block become :class:`MediaError`."""
+    try:
+        yield
+    except FFmpegError as error:
+        if isinstance(error, MemoryError):
+            raise _no_memory() from error
+        raise corrupt(f"cannot decode the {container.format.name} member: {_reason(error)}") from error
 
 
 def _no_memory() -> MediaError:
@@ -196,7 +203,10 @@ def start_of(stream: Stream | None) -> float:
 
 
 def _durations(
-    container: InputContainer, streams: list[Stream], stamps: list[tuple[Fraction, AnyPacket]]
+    container: InputContainer,
+    streams: list[Stream],
+    packets: Iterable[AnyPacket],
+    stamps: list[tuple[Fraction, AnyPacket]],
 ) -> dict[int, float]:
     """Duration in s by stream: as declared, else (Matroska) from the first packet to the end of the last.
 
@@ -208,7 +218,7 @@ def _durations(
         return found
     spans: dict[int, tuple[Fraction, Fraction]] = {}
     # All streams: subtitles may outlast sound and picture.
-    for packet in container.demux():
+    for packet in packets:
         if packet.pts is not None and packet.size:
             start = packet.pts * packet.time_base
             end = start + (packet.duration or 0) * packet.time_base
@@ -241,24 +251,33 @@ def probe(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> StreamInfo:
         MediaError: see :func:`open_media`.
     """
     with open_media(data, limits) as container:
-        audio, video = audio_stream(container), video_stream(container)
-        rate = None if video is None else video.average_rate
-        stamps: list[tuple[Fraction, AnyPacket]] = []
-        durations = _durations(container, [s for s in (audio, video) if s is not None], stamps)
-        _limit_duration(max(durations.values(), default=0.0), limits)
-        return StreamInfo(
-            has_audio=audio is not None,
-            has_video=video is not None,
-            audio_duration=None if audio is None else durations.get(audio.index),
-            video_duration=None if video is None else durations.get(video.index),
-            audio_start=start_of(audio),
-            video_start=start_of(video),
-            audio_codec=None if audio is None else audio.codec_context.codec.canonical_name,
-            video_codec=None if video is None else video.codec_context.codec.canonical_name,
-            rate=None if audio is None else audio.codec_context.sample_rate,
-            channels=None if audio is None else layout_of(audio.codec_context).nb_channels,
-            width=None if video is None else video.codec_context.width,
-            height=None if video is None else video.codec_context.height,
-            frame_rate=None if rate is None else float(rate),
-            audio_drift=0.0 if audio is None else _drift(audio, stamps),
-        )
+        return stream_info(container, container.demux(), limits)
+
+
+def stream_info(container: InputContainer, packets: Iterable[AnyPacket], limits: MediaLimits) -> StreamInfo:
+    """What an open container declares; `packets`, of all streams, are looked at where it declares no durations.
+
+    Raises:
+        MediaError: no decoder for a stream, a duration beyond the limits.
+    """
+    audio, video = audio_stream(container), video_stream(container)
+    rate = None if video is None else video.average_rate
+    stamps: list[tuple[Fraction, AnyPacket]] = []
+    durations = _durations(container, [s for s in (audio, video) if s is not None], packets, stamps)
+    _limit_duration(max(durations.values(), default=0.0), limits)
+    return StreamInfo(
+        has_audio=audio is not None,
+        has_video=video is not None,
+        audio_duration=None if audio is None else durations.get(audio.index),
+        video_duration=None if video is None else durations.get(video.index),
+        audio_start=start_of(audio),
+        video_start=start_of(video),
+        audio_codec=None if audio is None else audio.codec_context.codec.canonical_name,
+        video_codec=None if video is None else video.codec_context.codec.canonical_name,
+        rate=None if audio is None else audio.codec_context.sample_rate,
+        channels=None if audio is None else layout_of(audio.codec_context).nb_channels,
+        width=None if video is None else video.codec_context.width,
+        height=None if video is None else video.codec_context.height,
+        frame_rate=None if rate is None else float(rate),
+        audio_drift=0.0 if audio is None else _drift(audio, stamps),
+    )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
-from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.error import ArgumentError, InvalidDataError
 from av.video.frame import VideoFrame
@@ -43,22 +43,24 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class _Track:
+class Track:
     """The packets of a moving picture, and the moment that counts as 0.
 
     `coded` are all of them: an edit list hides some that shown ones refer to, and FFmpeg drops what they decode to.
+    `clock` is the stream's time base: asked of the stream for every picture, it would be reckoned every time.
     """
 
     stream: VideoStream
     packets: list[AnyPacket]
     coded: list[AnyPacket]
     origin: float
+    clock: Fraction | None
 
     def time_of(self, frame: VideoFrame, index: int) -> float:
         """Presentation time in s; counted by the average rate where the container gives no timestamps."""
         # The stream's clock: PyAV leaves frames that were held back without one.
-        if frame.pts is not None and self.stream.time_base is not None:
-            return float(frame.pts * self.stream.time_base) - self.origin
+        if frame.pts is not None and self.clock is not None:
+            return frame.pts * self.clock.numerator / self.clock.denominator - self.origin
         return index / float(self.stream.average_rate or 25)
 
 
@@ -96,17 +98,6 @@ def sample_frames(
     return sample_frames(data, count, exact=True, max_side=max_side, origin=origin, limits=limits)
 
 
-def keyframe_count(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> int:
-    """Keyframes of the moving picture, counted without decoding; 0: no moving picture.
-
-    Raises:
-        MediaError: see :func:`avagent.media.demux.open_media`.
-    """
-    with open_media(data, limits, look_ahead=False) as container:
-        track = _read(container, 0.0, limits)
-        return 0 if track is None else sum(p.is_keyframe for p in track.packets)
-
-
 def decode_motion(data: bytes, *, origin: float | None = None, limits: MediaLimits = DEFAULT_LIMITS) -> Motion | None:
     """Motion energy of every picture; None: fewer than two pictures. Times as in :func:`sample_frames`.
 
@@ -136,22 +127,40 @@ def decode_picture(
     """
     with open_media(data, limits) as container:
         track = _read(container, origin, limits)
-        if track is None:
-            return None
-        wanted = {p.pts for p in _spread(track.packets, count)}
-        by_index = None in wanted
-        step = max(len(track.packets) / count, 1.0)
-        kept: list[tuple[ByteArray, float]] = []
-        grey, shrink = _Grey(), _Rgb(max_side)
+        return None if track is None else picture_of(track, count, max_side=max_side, limits=limits)
 
-        def small() -> Iterator[tuple[ByteArray, float]]:
-            for index, (frame, time) in enumerate(_decode_all(track, limits)):
-                if (index >= len(kept) * step) if by_index else (frame.pts in wanted):
-                    kept.append((shrink(frame), time))
-                yield grey(frame), time
 
-        motion = _motion(small())
-        return Picture(frames=_stack(kept[:count]), motion=motion)
+def picture_of(
+    track: Track, count: int, *, max_side: int, limits: MediaLimits, least_keyframes: int | None = None
+) -> Picture:
+    """At most `count` pictures and the motion energy of a moving picture, decoded from end to end, once.
+
+    Args:
+        track: its packets.
+        count: pictures at most.
+        max_side: in pixels.
+        limits: of the media.
+        least_keyframes: where there are so many keyframes, pictures are chosen among these; None: among all.
+
+    Raises:
+        MediaError: as :func:`sample_frames`.
+    """
+    keys = [p for p in track.packets if p.is_keyframe]
+    among = track.packets if least_keyframes is None or len(keys) < max(1, least_keyframes) else keys
+    wanted = {p.pts for p in _spread(among, count)}
+    by_index = None in wanted
+    step = max(len(track.packets) / count, 1.0)
+    kept: list[tuple[ByteArray, float]] = []
+    grey, shrink = _Grey(), _Rgb(max_side)
+
+    def small() -> Iterator[tuple[ByteArray, float]]:
+        for index, (frame, time) in enumerate(_decode_all(track, limits)):
+            if (index >= len(kept) * step) if by_index else (frame.pts in wanted):
+                kept.append((shrink(frame), time))
+            yield grey(frame), time
+
+    motion = _motion(small())
+    return Picture(frames=_stack(kept[:count]), motion=motion)
 
 
 def decode_frames_at(
@@ -232,21 +241,29 @@ def decode_images(
     return _stack(decoded) if decoded else None
 
 
-def _read(container: InputContainer, origin: float | None, limits: MediaLimits) -> _Track | None:
+def _read(container: InputContainer, origin: float | None, limits: MediaLimits) -> Track | None:
     stream = video_stream(container)
     if stream is None:
         return None
+    track = track_of(stream, container.demux(stream), 0.0, limits)
+    return replace(track, origin=start_of(audio_stream(container) or stream) if origin is None else origin)
+
+
+def track_of(stream: VideoStream, packets: Iterable[AnyPacket], origin: float, limits: MediaLimits) -> Track:
+    """The packets of one stream, looked through.
+
+    Raises:
+        MediaError: there are none, or more than the limits allow.
+    """
     coded: list[AnyPacket] = []
-    for packet in container.demux(stream):
+    for packet in packets:
         if packet.size:
             coded.append(packet)
-            _check_count(len(coded), limits)
-    packets = [packet for packet in coded if not packet.is_discard]
-    if not packets:
+            check_count(len(coded), limits)
+    shown = [packet for packet in coded if not packet.is_discard]
+    if not shown:
         raise corrupt("the member declares a video stream, but holds no packet of it: it is empty or truncated")
-    if origin is None:
-        origin = start_of(audio_stream(container) or stream)
-    return _Track(stream, packets, coded, origin)
+    return Track(stream, shown, coded, origin, stream.time_base)
 
 
 def _spread(packets: list[AnyPacket], count: int) -> list[AnyPacket]:
@@ -264,7 +281,7 @@ def _clock(packet: AnyPacket) -> int:
     return packet.pts if packet.pts is not None else packet.dts or 0
 
 
-def _decode_alone(track: _Track, keys: list[AnyPacket], limits: MediaLimits) -> Iterator[tuple[VideoFrame, float]]:
+def _decode_alone(track: Track, keys: list[AnyPacket], limits: MediaLimits) -> Iterator[tuple[VideoFrame, float]]:
     """Decode keyframes one by one."""
     context = track.stream.codec_context
     for index, packet in enumerate(keys):
@@ -278,10 +295,10 @@ def _decode_alone(track: _Track, keys: list[AnyPacket], limits: MediaLimits) -> 
             yield frame, track.time_of(frame, index)
 
 
-def _decode_all(track: _Track, limits: MediaLimits) -> Iterator[tuple[VideoFrame, float]]:
+def _decode_all(track: Track, limits: MediaLimits) -> Iterator[tuple[VideoFrame, float]]:
     context = track.stream.codec_context
-    # Pictures decode 1.5 times as fast on two threads, for a tenth more work in all; more would crowd other workers.
-    context.thread_type, context.thread_count = ThreadType.FRAME, 2
+    # Many clips are worked on beside each other: a second thread would cost a tenth more in all and crowd the others.
+    context.thread_count = 1
     damaged = index = 0
     for packet in (*track.coded, None):
         try:
@@ -293,7 +310,7 @@ def _decode_all(track: _Track, limits: MediaLimits) -> Iterator[tuple[VideoFrame
             _check_size(frame, limits)
             yield frame, track.time_of(frame, index)
             index += 1
-            _check_count(index, limits)
+            check_count(index, limits)
     packets = len(track.packets)
     if damaged > max(1, limits.damaged_packets * packets):
         raise corrupt(f"{damaged} of {packets} packets of the picture cannot be decoded")
@@ -310,7 +327,8 @@ def _check_size(frame: VideoFrame, limits: MediaLimits) -> None:
         )
 
 
-def _check_count(count: int, limits: MediaLimits) -> None:
+def check_count(count: int, limits: MediaLimits) -> None:
+    """Raise MediaError for more pictures than the limits allow."""
     if count > limits.pictures:
         raise over_limit(f"the member holds more than {limits.pictures} pictures", "pictures")
 
@@ -326,7 +344,7 @@ class _Grey:
         # A picture one pixel wide would become the largest of all.
         height = min(height, _MOTION_HEIGHT)
         small = self._scaler.reformat(
-            frame, width=_MOTION_WIDTH, height=height, format="gray", interpolation=Interpolation.AREA
+            frame, width=_MOTION_WIDTH, height=height, format="gray", interpolation=Interpolation.AREA, threads=1
         )
         return pixels_of(small)
 
@@ -357,7 +375,9 @@ class _Rgb:
     def _scaled(self, frame: VideoFrame, form: str) -> ByteArray:
         width, height = self._size or (frame.width, frame.height)
         return pixels_of(
-            self._scaler.reformat(frame, width=width, height=height, format=form, interpolation=Interpolation.AREA)
+            self._scaler.reformat(
+                frame, width=width, height=height, format=form, interpolation=Interpolation.AREA, threads=1
+            )
         )
 
 

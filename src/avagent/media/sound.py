@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -86,19 +86,24 @@ def decode_audio(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> Wavefo
 
 def decode_timed(data: bytes, *, limits: MediaLimits = DEFAULT_LIMITS) -> tuple[Waveform, Fraction] | None:
     """As :func:`decode_audio`, and when sample 0 is presented, in s on the container's clock."""
-    _check_riff(data)
     with open_media(data, limits, look_ahead=False) as container:
         stream = audio_stream(container)
-        if stream is None:
-            return None
-        track = _Track(limits)
-        for frame in _frames(container, stream, track):
-            track.add(frame)
-        line = track.timeline
-        if line is None or line.empty:
-            raise corrupt("the member declares a sound stream, but no sample of it can be decoded")
-        samples = line.samples()
-        length = _trusted_length(data, container, stream, Waveform(samples, line.rate))
+        return None if stream is None else sound_of(data, container, stream, container.demux(stream), limits)
+
+
+def sound_of(
+    data: bytes, container: InputContainer, stream: AudioStream, packets: Iterable[AnyPacket], limits: MediaLimits
+) -> tuple[Waveform, Fraction]:
+    """What the packets of a stream of `data` decode to, and when that begins; see :func:`decode_timed`."""
+    _check_riff(data)
+    track = _Track(limits)
+    for frame in _frames(packets, track):
+        track.add(frame)
+    line = track.timeline
+    if line is None or line.empty:
+        raise corrupt("the member declares a sound stream, but no sample of it can be decoded")
+    samples = line.samples()
+    length = _trusted_length(data, container, stream, Waveform(samples, line.rate))
     samples = samples[:, :length]
     if not np.isfinite(samples).all():
         bad = samples.size - int(np.isfinite(samples).sum())
@@ -129,19 +134,19 @@ def first_time(packets: list[AnyPacket]) -> float:
     return 0.0
 
 
-def _frames(container: InputContainer, stream: AudioStream, track: _Track) -> Iterator[AudioFrame]:
-    packets = damaged = 0
+def _frames(packets: Iterable[AnyPacket], track: _Track) -> Iterator[AudioFrame]:
+    count = damaged = 0
     last: FFmpegError | None = None
-    for packet in container.demux(stream):
-        packets += packet.size > 0
+    for packet in packets:
+        count += packet.size > 0
         try:
             decoded = decode_sound(packet)
         except FFmpegError as error:
             damaged, last, track.after_damage = damaged + 1, error, True
             continue
         yield from decoded
-    if last is not None and damaged > max(1, track.limits.damaged_packets * packets):
-        raise corrupt(f"{damaged} of {packets} packets of the sound cannot be decoded ({last.strerror})")
+    if last is not None and damaged > max(1, track.limits.damaged_packets * count):
+        raise corrupt(f"{damaged} of {count} packets of the sound cannot be decoded ({last.strerror})")
 
 
 def _trusted_length(data: bytes, container: InputContainer, stream: AudioStream, sound: Waveform) -> int:
@@ -167,7 +172,7 @@ def _to_float(frame: AudioFrame) -> FloatArray:
     """One frame as float32 [channels, samples], full scale ±1."""
     values = values_of(frame)
     if values.dtype.kind == "f":
-        return values.astype(np.float32)
+        return np.asarray(values, np.float32)
     if values.dtype == np.uint8:
         return (values.astype(np.float32) - 128.0) / 128.0
     return values.astype(np.float32) * np.float32(2.0 ** (1 - 8 * values.dtype.itemsize))

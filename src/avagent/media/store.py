@@ -15,7 +15,15 @@ import numpy.typing as npt
 
 from avagent.core.actions import Action
 from avagent.core.clip import Clip, ClipRef, Member, content_hash
-from avagent.core.errors import EditError, FailureReason, MediaError, ParameterError, ShardError
+from avagent.core.errors import (
+    EditError,
+    Failure,
+    FailureReason,
+    MediaError,
+    ParameterError,
+    ShardError,
+    Stage,
+)
 from avagent.core.facts import Facts
 from avagent.core.media import Frames, Motion, StreamInfo, Waveform
 from avagent.core.ports import Editor
@@ -24,23 +32,21 @@ from avagent.dsp.actions.edit import DspEditor
 from avagent.dsp.measures.sound_facts import measure
 from avagent.media.container import (
     DEFAULT_LIMITS,
+    DecodedMember,
     MediaLimits,
     Picture,
-    decode_audio,
+    PictureChoice,
     decode_frames_at,
     decode_images,
-    decode_motion,
-    decode_picture,
-    keyframe_count,
-    probe,
-    sample_frames,
+    decode_member,
 )
 from avagent.media.decoder_process import Decoder, DirectDecoder
 from avagent.media.region import decode_region
 from avagent.storage.byte_cache import ByteCache
 
-Media = Waveform | Frames | Motion | Picture
+Media = Waveform | Frames | Motion | Picture | DecodedMember | Failure
 MediaT = TypeVar("MediaT", bound=Media | None)
+PartT = TypeVar("PartT", Waveform, Picture)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +76,7 @@ class FrameSampling:
     Attributes:
         count: pictures at most.
         max_side: in pixels.
-        min_keyframes: a clip with fewer keyframes is decoded in full instead, which measures its motion as well.
+        min_keyframes: a clip with so many keyframes shows these; of one with fewer, any picture.
     """
 
     count: int = 8
@@ -162,26 +168,37 @@ class MediaStore:
 
     def streams(self, ref: ClipRef) -> StreamInfo:
         """What the members declare: the sound of the separate audio member, if any, and the container's picture."""
-        return self._cache.get((ref.content_sha256, "streams", ()), lambda: self._probe(self.clip(ref)), lambda _: 0)
+        heard = self._sound_member(ref).streams
+        if self._is_one_member(ref) or self.clip(ref).video() is None:
+            return heard
+        return replace(
+            self._picture_member(ref).streams,
+            has_audio=heard.has_audio,
+            audio_duration=heard.audio_duration,
+            audio_start=heard.audio_start,
+            audio_codec=heard.audio_codec,
+            rate=heard.rate,
+            channels=heard.channels,
+            audio_drift=heard.audio_drift,
+        )
 
     def audio(self, ref: ClipRef, actions: tuple[Action, ...]) -> Waveform | None:
         """The sound with the actions applied, from the longest part of them that is here already."""
-        key = (ref.content_sha256, "audio", actions)
         if not actions:
-            return self._cache.get(key, lambda: self._decode(ref), _nbytes)
-        return self._cache.get(key, lambda: self._edit(ref, actions), _nbytes)
+            return _there(self._sound_member(ref).sound)
+        return self._cache.get((ref.content_sha256, "audio", actions), lambda: self._edit(ref, actions), _nbytes)
 
     def frames(self, ref: ClipRef) -> Frames | None:
         """Pictures of the container, else the separate ones."""
-        if self._few_keyframes(ref):
-            picture = self._picture(ref)
-            return None if picture is None else picture.frames
-        return self._cache.get((ref.content_sha256, "frames", ()), lambda: self._sample(ref), _nbytes)
+        picture = self._picture(ref)
+        if picture is not None:
+            return picture.frames
+        return self._cache.get((ref.content_sha256, "images", ()), lambda: self._decode_images(ref), _nbytes)
 
     def frames_at(self, ref: ClipRef, times: tuple[float, ...]) -> Frames | None:
         """The container's picture at these moments."""
-        video = self._video(ref)
-        if video is None:
+        video = self.clip(ref).video()
+        if video is None or not self._picture_member(ref).streams.has_video:
             return None
         # The key names the moments: another scorer may ask for other ones.
         key = (ref.content_sha256, "frames at " + " ".join(f"{t:.6f}" for t in times), ())
@@ -189,50 +206,61 @@ class MediaStore:
 
     def region(self, ref: ClipRef, region: Region) -> Frames | None:
         """One part of every picture of the container: made anew at each call, for it is large and looked at once."""
-        video = self._video(ref)
-        if video is None:
+        video = self.clip(ref).video()
+        if video is None or not self._picture_member(ref).streams.has_video:
             return None
-        return self._decoder.run(decode_region, video.data, region, origin=self._origin(ref), limits=self._limits)
+        origin = None if self._is_one_member(ref) else self._picture_member(ref).streams.video_start
+        return self._decoder.run(decode_region, video.data, region, origin=origin, limits=self._limits)
 
     def motion(self, ref: ClipRef) -> Motion | None:
         """Motion energy of the container's picture."""
-        video = self._video(ref)
-        if video is None:
-            return None
-        if self._few_keyframes(ref):
-            picture = self._picture(ref)
-            return None if picture is None else picture.motion
-        origin = self._origin(ref)
-        return self._cache.get(
-            (ref.content_sha256, "motion", ()),
-            lambda: _frozen(self._decoder.run(decode_motion, video.data, origin=origin, limits=self._limits)),
-            _nbytes,
-        )
+        picture = self._picture(ref)
+        return None if picture is None else picture.motion
 
     def facts(self, ref: ClipRef, actions: tuple[Action, ...]) -> Facts | None:
         """Measured facts of the edited sound."""
         return self._cache.get((ref.content_sha256, "facts", actions), lambda: self._measure(ref, actions), lambda _: 0)
 
-    def _probe(self, clip: Clip) -> StreamInfo:
-        sound = clip.sound()
-        info = self._decoder.run(probe, sound.data, limits=self._limits)
-        video = clip.video()
-        if video is None or video is sound:
-            return info
-        picture = self._decoder.run(probe, video.data, limits=self._limits)
-        return replace(
-            picture,
-            has_audio=info.has_audio,
-            audio_duration=info.audio_duration,
-            audio_start=info.audio_start,
-            audio_codec=info.audio_codec,
-            rate=info.rate,
-            channels=info.channels,
-            audio_drift=info.audio_drift,
-        )
+    def _is_one_member(self, ref: ClipRef) -> bool:
+        """Whether sound and picture lie in one member."""
+        clip = self.clip(ref)
+        return clip.video() is clip.sound()
 
-    def _decode(self, ref: ClipRef) -> Waveform | None:
-        return _frozen(self._decoder.run(decode_audio, self.clip(ref).sound().data, limits=self._limits))
+    def _sound_member(self, ref: ClipRef) -> DecodedMember:
+        """The member that holds the sound, and the picture if that is in it: all decoded in one pass."""
+        return self._cache.get((ref.content_sha256, "sound", ()), lambda: self._decode(ref, sound=True), _nbytes)
+
+    def _picture_member(self, ref: ClipRef) -> DecodedMember:
+        """The container."""
+        if self._is_one_member(ref):
+            return self._sound_member(ref)
+        return self._cache.get((ref.content_sha256, "picture", ()), lambda: self._decode(ref, sound=False), _nbytes)
+
+    def _picture(self, ref: ClipRef) -> Picture | None:
+        return None if self.clip(ref).video() is None else _there(self._picture_member(ref).picture)
+
+    def _decode(self, ref: ClipRef, *, sound: bool) -> DecodedMember:
+        clip, one = self.clip(ref), self._is_one_member(ref)
+        member = clip.video() if not sound else clip.sound()
+        if member is None:
+            raise ParameterError(f"clip {ref.key!r} has no such member")
+        sampling = self._sampling
+        pictures = PictureChoice(
+            count=sampling.count,
+            max_side=sampling.max_side,
+            least_keyframes=sampling.min_keyframes,
+            # A separate sound starts with the first picture: there is no common clock that says otherwise.
+            sound_at_zero=one,
+        )
+        return _frozen(
+            self._decoder.run(
+                decode_member,
+                member.data,
+                sound=sound,
+                pictures=pictures if one or not sound else None,
+                limits=self._limits,
+            )
+        )
 
     def _edit(self, ref: ClipRef, actions: tuple[Action, ...]) -> Waveform | None:
         known = next(
@@ -245,67 +273,17 @@ class MediaStore:
         edited = self._editor.edit(Waveform(base.samples.copy(), base.rate), actions[known:])
         return _frozen(_owned(edited))
 
-    def _video(self, ref: ClipRef) -> Member | None:
-        """The container, if it holds a moving picture."""
-        clip = self.clip(ref)
-        return clip.video() if clip.video() is not None and self.streams(ref).has_video else None
-
-    def _origin(self, ref: ClipRef) -> float | None:
-        """A separate sound starts with the first picture: there is no common clock that says otherwise."""
-        return self.streams(ref).video_start if self.clip(ref).audio() is not None else None
-
-    def _few_keyframes(self, ref: ClipRef) -> bool:
-        video = self._video(ref)
-        if video is None:
-            return False
-        count = self._cache.get(
-            (ref.content_sha256, "keyframes", ()),
-            lambda: self._decoder.run(keyframe_count, video.data, limits=self._limits),
-            lambda _: 0,
-        )
-        return count < self._sampling.min_keyframes
-
-    def _picture(self, ref: ClipRef) -> Picture | None:
-        return self._cache.get((ref.content_sha256, "picture", ()), lambda: self._decode_picture(ref), _nbytes)
-
-    def _decode_picture(self, ref: ClipRef) -> Picture | None:
-        video = self._video(ref)
-        if video is None:
-            return None
-        sampling, origin = self._sampling, self._origin(ref)
-        return _frozen(
-            self._decoder.run(
-                decode_picture,
-                video.data,
-                sampling.count,
-                max_side=sampling.max_side,
-                origin=origin,
-                limits=self._limits,
-            )
-        )
-
     def _decode_at(self, ref: ClipRef, video: Member, times: tuple[float, ...]) -> Frames | None:
-        max_side, origin = self._sampling.max_side, self._origin(ref)
+        max_side = self._sampling.max_side
+        origin = None if self._is_one_member(ref) else self._picture_member(ref).streams.video_start
         return _frozen(
             self._decoder.run(
                 decode_frames_at, video.data, times, max_side=max_side, origin=origin, limits=self._limits
             )
         )
 
-    def _sample(self, ref: ClipRef) -> Frames | None:
-        video, sampling = self._video(ref), self._sampling
-        if video is not None:
-            origin = self._origin(ref)
-            return _frozen(
-                self._decoder.run(
-                    sample_frames,
-                    video.data,
-                    sampling.count,
-                    max_side=sampling.max_side,
-                    origin=origin,
-                    limits=self._limits,
-                )
-            )
+    def _decode_images(self, ref: ClipRef) -> Frames | None:
+        sampling = self._sampling
         images = self.clip(ref).images()
         if not images:
             return None
@@ -372,12 +350,21 @@ def _arrays(value: Media | None) -> list[npt.NDArray[Any]]:
             return [value.energy, value.times]
         case Picture():
             return [*_arrays(value.frames), *_arrays(value.motion)]
-        case None:
+        case DecodedMember():
+            return [*_arrays(value.sound), *_arrays(value.picture)]
+        case Failure() | None:
             return []
 
 
 def _nbytes(value: Media | None) -> int:
     return sum(array.nbytes for array in _arrays(value))
+
+
+def _there(part: PartT | Failure | None) -> PartT | None:
+    """A part of a member. Raises MediaError, as its decoding did."""
+    if isinstance(part, Failure):
+        raise MediaError(part.message, reason=FailureReason(part.reason), stage=Stage(part.stage))
+    return part
 
 
 def _owned(waveform: Waveform) -> Waveform:

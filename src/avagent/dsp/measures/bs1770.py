@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from pyloudnorm import IIRfilter  # pyright: ignore[reportMissingTypeStubs]
-from scipy.signal import lfilter  # pyright: ignore[reportUnknownVariableType]
+from scipy.signal import sosfilt  # pyright: ignore[reportUnknownVariableType]
 
 from avagent.core.media import FloatArray, Waveform
 from avagent.dsp.products import moving_mean
@@ -39,15 +40,14 @@ def channel_weights(channels: int) -> Array:
 def step_powers(waveform: Waveform) -> Array:
     """K-weighted power, channels summed, of every full 100 ms: float64 [steps]."""
     stages = _k_weighting(waveform.rate)
-    states = [np.zeros((waveform.channels, 2)) for _ in stages]
+    states = np.zeros((len(stages), waveform.channels, 2))
     step = max(1, round(STEP_S * waveform.rate))
     weights = channel_weights(waveform.channels)
     chunk = step * max(1, _CHUNK // step)
     powers: list[Array] = [np.zeros(0)]
     for start in range(0, waveform.length, chunk):
         part = waveform.samples[:, start : start + chunk].astype(np.float64)
-        for index, (numerator, denominator) in enumerate(stages):
-            part, states[index] = lfilter(numerator, denominator, part, axis=-1, zi=states[index])
+        part, states = sosfilt(stages, part, axis=-1, zi=states)
         full = part.shape[1] // step
         squares = np.square(part[:, : full * step]).reshape(waveform.channels, full, step).mean(axis=2)
         powers.append(np.sum(weights[:, None] * squares, axis=0))
@@ -143,12 +143,14 @@ def _fine_peaks(channel: FloatArray, factor: int) -> FloatArray:
     return peaks
 
 
-def _k_weighting(rate: int) -> tuple[tuple[Array, Array], ...]:
-    """Numerator and denominator of both stages at any rate (constants: De Man, fitted to BS.1770-4, tables 1 and 2)."""
+@lru_cache(maxsize=16)
+def _k_weighting(rate: int) -> Array:
+    """Second-order sections [2, 6] at any rate (constants: De Man, fitted to BS.1770-4, tables 1 and 2)."""
     shelf = IIRfilter(3.99984385397, 0.7071752369554193, 1681.9744509555319, rate, "high_shelf_DeMan")
     high_pass = IIRfilter(0.0, 0.5003270373253953, 38.13547087613982, rate, "high_pass_DeMan")
-    return _coefficients(shelf), _coefficients(high_pass)
+    return np.stack([_section(shelf), _section(high_pass)])
 
 
-def _coefficients(stage: IIRfilter) -> tuple[Array, Array]:
-    return np.asarray(stage.b, np.float64), np.asarray(stage.a, np.float64)  # pyright: ignore[reportUnknownMemberType]
+def _section(stage: IIRfilter) -> Array:
+    numerator, denominator = np.asarray(stage.b, np.float64), np.asarray(stage.a, np.float64)  # pyright: ignore[reportUnknownMemberType]
+    return np.concatenate([numerator, denominator]) / denominator[0]

@@ -114,12 +114,13 @@ def _pile(channel: FloatArray) -> float:
     index = np.minimum((np.log10(high / top) * (20.0 * _BINS_PER_DB)).astype(np.int32) + bins, bins - 1)
     levels = top * 10.0 ** ((np.arange(bins) + 0.5 - bins) / (20.0 * _BINS_PER_DB))
     counts = moving_mean(np.pad(np.bincount(index, minlength=bins).astype(np.float64), 1), 3)
-    best, level = 0.0, 0.0
-    for place in range(bins - int(_HIGHEST_DB * _BINS_PER_DB), bins):
-        below = slice(place - _BELOW.stop, place - _BELOW.start)
-        expected = float(np.median(counts[below] / levels[below])) + 2.0 / float(levels[place])
-        if counts[place] / levels[place] / expected > best:
-            best, level = counts[place] / levels[place] / expected, float(levels[place])
+    density = counts / levels
+    first = bins - int(_HIGHEST_DB * _BINS_PER_DB)
+    below = np.lib.stride_tricks.sliding_window_view(density, _BELOW.stop - _BELOW.start)
+    expected = np.median(below[first - _BELOW.stop : bins - _BELOW.stop], axis=1) + 2.0 / levels[first:]
+    excess = density[first:] / expected
+    place = int(np.argmax(excess))
+    best, level = float(excess[place]), float(levels[first + place])
     near = magnitude >= _NEAR * level
     overshoot = np.count_nonzero(magnitude > _OVER * level) / magnitude.size
     if best < _PILE or overshoot > _MOST_OVERSHOOT or _flatness(magnitude, near, level) < _FLAT:

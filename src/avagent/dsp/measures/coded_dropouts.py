@@ -87,7 +87,9 @@ def _ends(power: Array, step_db: float) -> npt.NDArray[np.bool_]:
     at = np.arange(_BEFORE, size - _AFTER - _SKIPPED)
     before = np.maximum(sums[at] - sums[at - _BEFORE], _TINY) / _BEFORE
     last = (sums[at] - sums[at - _LAST]) / _LAST
-    after = np.lib.stride_tricks.sliding_window_view(power, _AFTER)[at + _SKIPPED].max(axis=1)
+    after = power[at + _SKIPPED]
+    for later in range(1, _AFTER):
+        after = np.maximum(after, power[at + _SKIPPED + later])
     audible = float(power.mean()) * 10.0 ** (_AUDIBLE_DB / 10.0)
     ends[at] = (
         (before > audible) & (before > after * 10.0 ** (step_db / 10.0)) & (last > before * 10.0 ** (-_LAST_DB / 10.0))

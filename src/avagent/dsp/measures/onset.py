@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from weakref import WeakKeyDictionary
+
 import numpy as np
 import numpy.typing as npt
 from scipy.fft import rfft
@@ -22,23 +25,42 @@ _RANGE_DB = 60.0
 _STEP = 2
 _CHUNK = 3000
 
+_known: WeakKeyDictionary[Waveform, FloatArray] = WeakKeyDictionary()
+_lock = threading.Lock()
+
 
 def onset_strength(waveform: Waveform) -> tuple[FloatArray, float]:
     """Spectral flux of the logarithmic mel spectrum, with vibrato suppressed (Boeck & Widmer 2013, "SuperFlux", DAFx).
 
     Independent of the sound's level: the spectrum is read 60 dB down from its loudest moment.
 
+    Of a sound whose samples are read-only, as those of the media store are, it is found once and kept as long as the
+    sound: the lag and the score of synchronization both ask for it.
+
     Args:
         waveform: finite samples, any rate and number of channels.
 
     Returns:
-        float32 [frames], mean rise over 40 bands in dB per 20 ms, frame n centred on n / 100 s; and the frames per
-        second. Empty for a clip under 10 ms; all zero for silence.
+        float32 [frames], read-only where it is kept: mean rise over 40 bands in dB per 20 ms, frame n centred on
+        n / 100 s; and the frames per second. Empty for a clip under 10 ms; all zero for silence.
     """
+    if waveform.samples.flags.writeable:
+        return _flux(waveform), ONSET_RATE
+    with _lock:
+        known = _known.get(waveform)
+    if known is None:
+        known = _flux(waveform)
+        known.flags.writeable = False
+        with _lock:
+            _known[waveform] = known
+    return known, ONSET_RATE
+
+
+def _flux(waveform: Waveform) -> FloatArray:
     samples = resample(waveform.mono(), waveform.rate, _RATE, "LQ").astype(np.float32)
     count = samples.size // _HOP
     if count == 0:
-        return np.zeros(0, np.float32), ONSET_RATE
+        return np.zeros(0, np.float32)
     levels = _log_mel(samples, count)
     flux = np.zeros(count, np.float32)
     if count > _STEP:
@@ -46,7 +68,7 @@ def onset_strength(waveform: Waveform) -> tuple[FloatArray, float]:
         # In decibels the rise comes when a window first reaches the onset, half a window early: so it belongs to
         # the later of the two frames (measured: within 3 ms for clicks, noise bursts and tones).
         flux[_STEP:] = np.maximum(levels[_STEP:] - before, 0.0).mean(axis=1)
-    return flux, ONSET_RATE
+    return flux
 
 
 def _log_mel(samples: FloatArray, count: int) -> FloatArray:

@@ -26,7 +26,7 @@ _SMOOTH_HZ = 1200.0
 _OCTAVE_COST = 0.02
 _VOICED = 0.6
 _SILENT_DB = -40.0
-_CHUNK = 2000
+_CHUNK = 256
 _FEWEST_VOICED = 5
 
 
@@ -68,11 +68,11 @@ def pitch_track(waveform: Waveform) -> PitchTrack:
         return PitchTrack(frequency, strength)
     padded = np.pad(samples, (_WINDOW // 2, _WINDOW))
     frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP][:count]
-    for start in range(0, count, _CHUNK):
-        part = slice(start, min(start + _CHUNK, count))
-        frequency[part], strength[part] = _periods(frames[part])
     power = np.einsum("ij,ij->i", frames, frames)
-    strength[power <= max(1e-9, float(power.max()) * 10.0 ** (_SILENT_DB / 10.0))] = 0.0
+    loud = np.flatnonzero(power > max(1e-9, float(power.max()) * 10.0 ** (_SILENT_DB / 10.0)))
+    for start in range(0, loud.size, _CHUNK):
+        part = loud[start : start + _CHUNK]
+        frequency[part], strength[part] = _periods(frames[part])
     frequency[strength < _VOICED] = 0.0
     return PitchTrack(frequency, strength)
 
@@ -83,17 +83,21 @@ def _periods(frames: FloatArray) -> tuple[FloatArray, FloatArray]:
     correlation = _autocorrelation((frames - frames.mean(axis=1, keepdims=True)) * window)
     correlation /= _autocorrelation(window[None])
     left, middle, right = correlation[:, _FIRST - 1 : -2], correlation[:, _FIRST:-1], correlation[:, _FIRST + 1 :]
+    # Few places are peaks: all that follows is done for these.
+    frame, place = np.nonzero((middle >= left) & (middle > right))
+    left, middle, right = left[frame, place], middle[frame, place], right[frame, place]
     offset = np.clip(0.5 * (left - right) / np.minimum(left - 2.0 * middle + right, -1e-9), -0.5, 0.5)
     height = middle - 0.25 * (left - right) * offset
-    lags = np.arange(_FIRST, _LONGEST - 1) + offset
+    lags = (_FIRST + place) + offset
     # Multiples of the period fit as well as the period: the shorter lag is favoured.
     value = height - _OCTAVE_COST * np.log2(lags * (_LOWEST_HZ / _RATE))
-    peaks = (middle >= left) & (middle > right)
-    best = np.argmax(np.where(peaks, value, -1.0), axis=1)[:, None]
-    found = peaks.any(axis=1)
-    frequency = np.where(found, _RATE / np.take_along_axis(lags, best, axis=1)[:, 0], 0.0)
-    strength = np.where(found, np.clip(np.take_along_axis(height, best, axis=1)[:, 0], 0.0, 1.0), 0.0)
-    return frequency.astype(np.float32), strength.astype(np.float32)
+    frequency, strength = np.zeros(frames.shape[0], np.float32), np.zeros(frames.shape[0], np.float32)
+    # Within a frame by value, the shorter lag first among equals; of each frame the first.
+    order = np.lexsort((place, -value, frame))
+    best = order[np.unique(frame[order], return_index=True)[1]]
+    frequency[frame[best]] = _RATE / lags[best]
+    strength[frame[best]] = np.clip(height[best], 0.0, 1.0)
+    return frequency, strength
 
 
 def _autocorrelation(frames: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
