@@ -26,9 +26,10 @@ from avagent.core.calibration_fit import PairKind
 from avagent.core.media import FloatArray, Motion, Waveform
 from avagent.dsp.faults import Lag, inject
 from avagent.media.pair_views import CHANGES
-from avagent.models.embedded.alignment import alignment, similarity
+from avagent.models.embedded.alignment import combine
 from avagent.models.embedded.labels import LabelTable, label_table
 from avagent.models.embedded.purity import purity
+from avagent.models.embedded.relation import relate
 from avagent.models.embedded.runtime import process_tagger
 from avagent.models.embedded.scorer import load_calibration
 from avagent.models.embedded.synchronization import synchronization
@@ -71,10 +72,9 @@ def calibrate_alignment(table: LabelTable) -> Calibration:
         seen.append(_present(tagger.seen(view, 1)))
         heard.append(_present(tagger.heard(view)))
     kinds = [key.rsplit("/", 1)[0] for key, _, _ in entries]
-    matched = [similarity(a, v, table) for a, v in zip(heard, seen, strict=True)]
-    mismatched = [
-        similarity(a, v, table) for i, a in enumerate(heard) for j, v in enumerate(seen) if kinds[i] != kinds[j]
-    ]
+    matched = [r for a, v in zip(heard, seen, strict=True) if (r := _similarity(a, v, table)) is not None]
+    pairs = ((a, v) for i, a in enumerate(heard) for j, v in enumerate(seen) if kinds[i] != kinds[j])
+    mismatched = [r for a, v in pairs if (r := _similarity(a, v, table)) is not None]
     raw, value = logistic_knots(matched, mismatched)
     fitted = Calibration(
         name="alignment",
@@ -85,23 +85,37 @@ def calibrate_alignment(table: LabelTable) -> Calibration:
         mismatched=len(mismatched),
         min_gain=0.0,
         data_sha256=fingerprint([p for _, picture, sound in entries for p in (picture, sound)]),
-        source="pictures and sounds of tuxpaint-stamps-default; mismatched: of another kind",
+        source="pictures and sounds of tuxpaint-stamps-default, both named; mismatched: of another kind",
     )
     changes = [change for key in clips for change in _alignment_changes(clips[key], table, fitted)]
-    return replace(fitted, min_gain=_noise(changes))
+    # One margin serves both: that of the noisier.
+    return replace(
+        fitted, min_gain=max(_noise([c for judged, c in changes if judged is told]) for told in (True, False))
+    )
 
 
-def _alignment_changes(clip: ArrayView, table: LabelTable, fitted: Calibration) -> Iterator[float]:
+def _alignment_changes(clip: ArrayView, table: LabelTable, fitted: Calibration) -> Iterator[tuple[bool, float]]:
+    """Changes of the alignment (True), or of the purity that stands for it where the pair is not evaluable (False)."""
     tagger = process_tagger()
     seen = _present(tagger.seen(clip, 1))
 
-    def score(sound: Waveform) -> float:
+    def score(sound: Waveform) -> tuple[float | None, float]:
         view = replace(clip, sound=sound, made={})
-        return alignment(_present(tagger.heard(view)), seen, purity(view.facts()), table, fitted)
+        alike = _similarity(_present(tagger.heard(view)), seen, table)
+        return None if alike is None else fitted(alike), purity(view.facts())
 
-    before = score(clip.sound)
+    match, pure = score(clip.sound)
     for sound in chain(changed(PairKind.HARMLESS, clip.sound), changed(PairKind.SAME_FIT, clip.sound)):
-        yield score(sound) - before
+        other_match, other_pure = score(sound)
+        if match is None or other_match is None:
+            yield False, other_pure - pure
+        else:
+            yield True, combine(other_match, other_pure) - combine(match, pure)
+
+
+def _similarity(heard: FloatArray, seen: FloatArray, table: LabelTable) -> float | None:
+    """None: not evaluable. The stamps show no people."""
+    return relate(heard, seen, lambda: 0.0, table).similarity
 
 
 def calibrate_synchronization() -> Calibration:

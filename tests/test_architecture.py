@@ -171,8 +171,9 @@ def test_no_machine_paths_in_tracked_files():
     assert found == []
 
 
-def test_no_media_or_weights_are_committed_but_our_adapter_and_the_converted_picture_tagger():
+def test_no_media_or_weights_are_committed_but_our_adapter_and_the_converted_networks():
     ours = {
+        "src/avagent/models/embedded/data/blazeface.onnx",
         "src/avagent/models/embedded/data/efficientnet-lite2.onnx",
         "src/avagent/models/llm/adapters/smollm2-planner/adapter_model.safetensors",
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -199,3 +201,54 @@ def test_the_base_of_a_retry_carries_the_accepted_actions():
 def test_a_policy_out_of_bounds_is_refused(bad: dict[str, float]):
     with pytest.raises(ParameterError, match=next(iter(bad))):
         Policy(**bad)  # type: ignore[arg-type]
+
+
+POLICY = Policy(min_gain_alignment=0.05, min_gain_synchronization=0.05)
+
+
+def pure(purity: float | None, **known: float | None) -> Scores:
+    return Scores(**{"alignment": None, "synchronization": None, "purity": purity, **known})
+
+
+def test_purity_alone_tells_that_a_fault_was_mended():
+    assert improves(pure(0.5), pure(0.9), POLICY)
+    assert not improves(pure(0.9), pure(0.5), POLICY)
+    assert not improves(pure(0.5), pure(0.52), POLICY)
+    assert not improves(pure(None), pure(0.9), POLICY)
+
+
+def test_once_the_sound_can_be_named_it_is_still_judged_by_what_both_have():
+    assert improves(pure(0.5), pure(0.9, alignment=0.45, match=0.25), POLICY)
+    assert not improves(pure(0.5), pure(0.5, alignment=0.95, match=0.9), POLICY)
+
+
+def test_what_spoke_for_the_pair_must_not_get_lost_what_spoke_against_it_may():
+    spoke_for = pure(0.5, alignment=0.45, match=0.8)
+    spoke_against = pure(0.5, alignment=0.2, match=0.2)
+    assert not improves(spoke_for, pure(0.9), POLICY)
+    assert improves(spoke_against, pure(0.9), POLICY)
+    assert not improves(replace(spoke_for, match=None), pure(0.9), POLICY)
+    assert not improves(replace(spoke_for, purity=None), pure(0.9), POLICY)
+    late, in_time = replace(spoke_for, synchronization=0.2), pure(0.5, synchronization=0.9)
+    assert improves(late, in_time, POLICY)
+    assert not improves(late, replace(in_time, purity=0.4), POLICY)
+
+
+def test_purity_stands_in_for_no_score_that_is_known():
+    assert not improves(pure(0.5, synchronization=0.9), pure(0.9), POLICY)
+    assert not improves(pure(0.5, alignment=0.5, match=0.5), pure(0.9, alignment=0.5, match=0.3), POLICY)
+    assert reaches(pure(0.9), 0.85)
+    assert not reaches(pure(0.9, alignment=0.6, match=0.4), 0.85)
+
+
+def test_a_pure_sound_of_which_nothing_else_is_known_is_left_and_not_evaluable():
+    assert decide(History(original=pure(0.95)), POLICY) == Stop(StopReason.NOT_EVALUABLE)
+    assert isinstance(decide(History(original=pure(0.5)), POLICY), Retry)
+    nothing_found = record_exhausted(History(original=pure(0.5)))
+    assert decide(nothing_found, POLICY) == Stop(StopReason.NOT_EVALUABLE)
+
+
+def test_a_fault_is_mended_of_a_sound_of_which_nothing_else_is_known():
+    plan = Plan(noise=WienerFilter())
+    history = record_round(History(original=pure(0.5)), Base.ORIGINAL, plan, pure(0.95), POLICY)
+    assert decide(history, POLICY) == Accept(plan.actions, StopReason.THRESHOLD)

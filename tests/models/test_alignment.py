@@ -49,7 +49,7 @@ def test_a_sound_fits_its_own_picture_best(i):
     table = label_table()
     scores = [similarity(PAIRS[i][0], picture, table) for _, picture in PAIRS]
     assert int(np.argmax(scores)) == i
-    assert load_calibration("alignment")(scores[i]) > 0.5
+    assert load_calibration("alignment")(scores[i]) > 0.4
 
 
 def test_generic_classes_say_little():
@@ -131,7 +131,7 @@ def test_purity_is_bounded_and_less_noise_is_never_worse(facts: Facts, better: f
 def test_the_shipped_calibrations_tell_pairs_apart(name):
     calibration = load_calibration(name)
     assert calibration.auc > 0.7
-    assert calibration.matched > 50
+    assert calibration.matched > 30
     assert 0.0 < calibration.min_gain < 0.1
     assert len(calibration.data_sha256) == 64
     assert np.all(np.diff(calibration.value) > 0)

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from drawn_face import draw_face
 from views import ArrayView, events, grey, movement, picture, sound, struck
 
 from avagent.core.actions import FillBlanks, Shift, SpectralGate, Speed, Volume, WienerFilter
+from avagent.core.decide import Policy, improves
 from avagent.core.errors import FailureReason, MediaError
-from avagent.core.media import Motion, Waveform
+from avagent.core.media import Frames, Motion, Waveform
 from avagent.dsp.faults import Dropouts, HumFault, Lag, Level, Noise, SpeedChange, inject
 from avagent.models.embedded.scorer import EmbeddedScorer
 
@@ -55,12 +57,13 @@ def score(scorer: EmbeddedScorer, view: ArrayView):
 )
 def test_faults_lower_alignment_and_repairs_raise_it(scorer, rooster, fault, repair):
     margin = scorer.margins[0]
-    clean = score(scorer, rooster).alignment
+    clean = score(scorer, rooster)
     broken = faulty(rooster, fault)
-    before, after = score(scorer, broken).alignment, score(scorer, broken.edited(repair)).alignment
-    assert before < 0.85
-    assert before < clean - margin
-    assert after > before + margin
+    before, after = score(scorer, broken), score(scorer, broken.edited(repair))
+    assert clean.alignment > 0.85
+    assert before.fit < 0.85
+    assert before.fit < clean.fit - margin
+    assert improves(before, after, Policy(min_gain_alignment=margin, min_gain_synchronization=scorer.margins[1]))
 
 
 @pytest.mark.parametrize(
@@ -106,23 +109,31 @@ NOT_EVALUABLE = {
     "no sound": (ArrayView(pictures=grey()), "no_audio", "no_audio"),
     "muted": (ArrayView(sound=silent(), pictures=grey(), movement=movement([1.0, 2.0], 4.0)), "muted", "muted"),
     "no picture": (ArrayView(sound=events([0.5, 1.5], 4.0)), "no_video", "no_video"),
-    "picture beside the sound": (ArrayView(sound=events([0.5, 1.5], 4.0), pictures=grey()), None, "still_picture"),
-    "still": (ArrayView(sound=events([0.5, 1.5], 4.0), pictures=grey(), movement=STILL), None, "still_picture"),
+    "picture beside the sound": (
+        ArrayView(sound=events([0.5, 1.5], 4.0), pictures=grey()),
+        "sound_unnamed",
+        "still_picture",
+    ),
+    "still": (
+        ArrayView(sound=events([0.5, 1.5], 4.0), pictures=grey(), movement=STILL),
+        "sound_unnamed",
+        "still_picture",
+    ),
     "one frame": (
         ArrayView(sound=events([0.5], 4.0), pictures=grey(), movement=Motion(np.zeros(1, np.float32), np.zeros(1))),
-        None,
+        "sound_unnamed",
         "still_picture",
     ),
     "short": (
         ArrayView(sound=events([0.1], 0.4), pictures=grey(), movement=movement([0.1, 0.2], 0.4)),
-        None,
+        "sound_unnamed",
         "too_short",
     ),
     "unrelated": (
         ArrayView(
             sound=events([0.5, 1.1, 2.9, 4.4], 6.0), pictures=grey(), movement=movement([0.9, 1.75, 2.2, 3.4, 5.1], 6.0)
         ),
-        None,
+        "sound_unnamed",
         "uncorrelated",
     ),
 }
@@ -132,15 +143,37 @@ NOT_EVALUABLE = {
 def test_what_cannot_be_evaluated_says_why(scorer, case):
     view, alignment_note, synchronization_note = NOT_EVALUABLE[case]
     answer = score(scorer, view)
-    assert (answer.alignment is None) == (alignment_note is not None)
-    assert answer.synchronization is None
+    assert answer.alignment is answer.match is answer.synchronization is None
+    assert (answer.purity is None) == (alignment_note in ("no_audio", "muted", "no_video"))
     assert (answer.alignment_note, answer.synchronization_note) == (alignment_note, synchronization_note)
 
 
 @pytest.mark.parametrize("seconds", [0.05, 0.3, 1.0])
-def test_short_sounds_are_scored(scorer, seconds):
+def test_of_short_sounds_the_purity_is_told(scorer, seconds):
     answer = score(scorer, ArrayView(key=str(seconds), sound=events([0.0], seconds), pictures=grey()))
-    assert 0.0 <= answer.alignment <= 1.0
+    assert answer.alignment is None
+    assert answer.alignment_note in ("sound_unnamed", "picture_unnamed", "relation_unknown")
+    assert 0.0 <= answer.purity <= 1.0
+
+
+def test_a_voice_belongs_to_a_face_and_without_one_says_nothing(scorer, media_dir):
+    voice = sound(next(path for path in sorted((media_dir / "speech").iterdir()) if "vm-intro" in path.name))
+    face = Frames(np.stack([draw_face(240, 320, 160, 120, size) for size in (55, 58, 61, 64)]), np.arange(4.0))
+    spoken = score(scorer, ArrayView(key="face", sound=voice, pictures=face))
+    assert spoken.match > 0.8
+    assert score(scorer, ArrayView(key="wall", sound=voice, pictures=grey())).alignment_note == "speaker_unseen"
+    siren = sound(media_dir / "stamps/vehicles/emergency/firetruck.ogg")
+    assert score(scorer, ArrayView(key="face", sound=siren, pictures=face)).match is None
+
+
+def test_a_fault_is_mended_where_nothing_is_known_of_the_pair(scorer, media_dir):
+    voice = sound(next(path for path in sorted((media_dir / "speech").iterdir()) if "vm-intro" in path.name))
+    noisy = faulty(ArrayView(key="wall", sound=voice, pictures=grey()), Noise(snr_db=5.0, colour="white"))
+    before, after = score(scorer, noisy), score(scorer, noisy.edited(WienerFilter()))
+    assert before.alignment is before.synchronization is None
+    margins = dict(zip(("min_gain_alignment", "min_gain_synchronization"), scorer.margins, strict=True))
+    assert improves(before, after, Policy(**margins))
+    assert not improves(before, before, Policy(**margins))
 
 
 def test_order_is_kept_and_one_bad_clip_fails_alone(scorer):

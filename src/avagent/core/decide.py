@@ -2,7 +2,11 @@
 
 Its loop condition is printed the wrong way round; the text (section 3.3) means: stop when both scores reach the
 threshold, else plan again. A score that is not evaluable takes no part; an edit that makes an evaluable score
-impossible to evaluate is never kept.
+impossible to evaluate is not kept for that score's sake.
+
+A scorer may know how pure a sound is though nobody can tell whether it belongs to its picture. Then purity alone is
+what an edit can improve: the alignment stays not evaluable, and measured faults are mended all the same. An edit that
+takes away what spoke *against* the pair (noise that was taken for an engine) is judged by purity as well.
 """
 
 from __future__ import annotations
@@ -17,6 +21,9 @@ from avagent.core.errors import ParameterError
 from avagent.core.history import Base, History, Round
 from avagent.core.plan import Plan, uses_only
 from avagent.core.scores import Scores
+
+EVEN = 0.5
+"""Probability of a match below which the evidence speaks against the pair."""
 
 
 class Acceptance(StrEnum):
@@ -91,8 +98,8 @@ Decision = Accept | Retry | Stop
 
 
 def reaches(scores: Scores, threshold: float) -> bool:
-    """Whether every evaluable score is at or above the threshold (and there is one)."""
-    values = [v for v in (scores.alignment, scores.synchronization) if v is not None]
+    """Whether everything that is known is at or above the threshold (and something is)."""
+    values = [v for v in (scores.fit, scores.synchronization) if v is not None]
     return bool(values) and all(v >= threshold for v in values)
 
 
@@ -103,12 +110,15 @@ def improves(before: Scores, after: Scores, policy: Policy) -> bool:
         before: scores of the best audio so far.
         after: scores of the edited audio.
     """
+    if before.synchronization is not None and after.synchronization is None:
+        return False
+    fit = _comparable(before, after)
+    if fit is None:
+        return False
     pairs = (
-        (before.alignment, after.alignment, policy.min_gain_alignment),
+        (*fit, policy.min_gain_alignment),
         (before.synchronization, after.synchronization, policy.min_gain_synchronization),
     )
-    if any(b is not None and a is None for b, a, _ in pairs):
-        return False
     gains = [(a - b, margin) for b, a, margin in pairs if b is not None and a is not None]
     if not gains:
         return False
@@ -119,6 +129,22 @@ def improves(before: Scores, after: Scores, policy: Policy) -> bool:
             return all(gain >= -margin for gain, margin in gains) and any(gain > margin for gain, margin in gains)
 
 
+def _comparable(before: Scores, after: Scores) -> tuple[float | None, float | None] | None:
+    """Alignments where both are evaluable, else purities; None: an alignment got lost, and no purity is known.
+
+    Where what spoke *for* the pair got lost, a purer sound earns nothing: what was taken away may have been the sound
+    itself. An edit that leaves it as pure can still be kept for its timing.
+    """
+    if before.alignment is not None and after.alignment is not None:
+        return before.alignment, after.alignment
+    if before.alignment is None:
+        return before.purity, after.purity
+    if before.purity is None or after.purity is None:
+        return None
+    against = before.match is not None and before.match < EVEN
+    return before.purity, after.purity if against else min(before.purity, after.purity)
+
+
 def decide(history: History, policy: Policy) -> Decision:
     """What happens next to a clip with this history."""
     reason = _stop_reason(history, policy)
@@ -127,11 +153,11 @@ def decide(history: History, policy: Policy) -> Decision:
         return Retry(Base.CURRENT if last is not None and last.accepted else Base.ORIGINAL)
     if history.best is not None:
         return Accept(history.best.actions, reason)
-    return Stop(reason)
+    return Stop(reason if history.original.evaluable else StopReason.NOT_EVALUABLE)
 
 
 def _stop_reason(history: History, policy: Policy) -> StopReason | None:
-    if not history.original.evaluable:
+    if not history.original.evaluable and history.original.fit is None:
         return StopReason.NOT_EVALUABLE
     if reaches(history.best_scores, policy.threshold):
         return StopReason.THRESHOLD

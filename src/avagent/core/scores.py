@@ -15,15 +15,22 @@ class Scores:
         alignment: does the sound fit the picture? In [0, 1]; None: not evaluable.
         synchronization: is it in time? In [0, 1]; None: not evaluable.
         alignment_note, synchronization_note: why a score is not evaluable (`muted`, `still_picture`, ...).
+        match: the part of the alignment that is about the pair: the probability that they belong together; None: not
+            evaluable, or the scorer does not tell.
+        purity: the part of it that is about the sound alone: how free of measured faults it is, in [0, 1]; it may be
+            known where the match is not. None: the scorer does not tell.
     """
 
     alignment: float | None
     synchronization: float | None
     alignment_note: str | None = None
     synchronization_note: str | None = None
+    match: float | None = None
+    purity: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("alignment", self.alignment), ("synchronization", self.synchronization)):
+        for name in ("alignment", "synchronization", "match", "purity"):
+            value: float | None = getattr(self, name)
             if value is not None and not 0.0 <= value <= 1.0:
                 raise ParameterError(f"{name} must lie in [0, 1] or be None (not evaluable), got {value}")
 
@@ -31,6 +38,11 @@ class Scores:
     def evaluable(self) -> bool:
         """Whether at least one score is evaluable."""
         return self.alignment is not None or self.synchronization is not None
+
+    @property
+    def fit(self) -> float | None:
+        """What the loop goes by: the alignment; where nothing is known of the pair, the sound's purity alone."""
+        return self.purity if self.alignment is None else self.alignment
 
     @property
     def notes(self) -> tuple[str, ...]:

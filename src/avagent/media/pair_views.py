@@ -1,8 +1,8 @@
 """Views of a clip with another sound: the pairs that a scorer is calibrated on.
 
 The changes that a score is not about: for both, dither at -80 dBFS, a gain of -1 dB, 10 ms more silence at the head, a
-generation of AAC. For alignment, which is not about time, also the sound moved by 100 ms; for synchronization, which is
-about nothing else, also a noise filter, and added noise and hum.
+generation of AAC. For alignment, which is not about time, also the sound moved by 100 ms, and at another tempo; for
+synchronization, which is about nothing else, also a noise filter, and added noise and hum.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from avagent.core.actions import Action, Shift, WienerFilter
+from avagent.core.actions import Action, Shift, Speed, WienerFilter
 from avagent.core.calibration_fit import PairKind
 from avagent.core.clip import ClipRef
 from avagent.core.errors import EditError, FailureReason, ParameterError
@@ -138,6 +138,10 @@ def examples(
                 yield Example(kind=kind, detail=name, view=PairView(view, view, name, change))
 
 
+def _at_tempo(sound: Waveform, *, factor: float) -> Waveform:
+    return DspEditor().edit(sound, (Speed(factor=factor),))
+
+
 def _late(sound: Waveform, *, milliseconds: float) -> Waveform:
     return inject(Lag(milliseconds=milliseconds), sound, seed=0).waveform
 
@@ -179,6 +183,10 @@ CHANGES: Mapping[PairKind, Mapping[str, Change]] = {
         "10 ms later": partial(_moved, milliseconds=10.0),
         "AAC": _coded,
     },
-    PairKind.SAME_FIT: {"100 ms early": partial(_moved, milliseconds=-100.0)},
+    PairKind.SAME_FIT: {
+        "100 ms early": partial(_moved, milliseconds=-100.0),
+        "4% slower": partial(_at_tempo, factor=0.96),
+        "8% faster": partial(_at_tempo, factor=1.08),
+    },
     PairKind.SAME_TIMING: {"Wiener filter": _filtered, "pink noise at 20 dB": _noisy, "hum at 10 dB": _humming},
 }

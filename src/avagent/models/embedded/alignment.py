@@ -6,7 +6,6 @@ from functools import cache
 
 import numpy as np
 
-from avagent.core.calibration import Calibration
 from avagent.core.media import FloatArray
 from avagent.dsp.products import energy, inner, matrix_product
 from avagent.models.embedded.labels import LabelTable
@@ -78,8 +77,3 @@ def combine(match: float, purity: float) -> float:
     0.4 to 0.9 still lifts the score by 0.16, three times its noise, where the plain product would give 0.05.
     """
     return float(np.sqrt(max(match, 0.0)) * max(purity, 0.0))
-
-
-def alignment(heard: FloatArray, seen: FloatArray, purity: float, table: LabelTable, calibration: Calibration) -> float:
-    """The alignment score, [0, 1]."""
-    return combine(calibration(similarity(heard, seen, table)), purity)

@@ -7,11 +7,11 @@ from functools import cache
 
 import numpy as np
 
-from avagent.core.clip import ClipRef
 from avagent.core.errors import FailureReason, ModelError
 from avagent.core.media import FloatArray
 from avagent.core.ports import ClipView
-from avagent.models.cache import BoundedCache
+from avagent.models.cache import BoundedCache, picture_key
+from avagent.models.embedded.faces import FaceDetector
 from avagent.models.embedded.imagenet import ImageNetTagger, pick
 from avagent.models.embedded.yamnet import Yamnet, pool
 
@@ -20,14 +20,16 @@ CACHED_CLIPS = 512
 
 
 class Tagger:
-    """Both networks, loaded when first used, and their answers by content."""
+    """The networks, loaded when first used, and their answers by content."""
 
     def __init__(self, cached_clips: int = CACHED_CLIPS) -> None:
         self._lock = threading.Lock()
         self._yamnet: Yamnet | None = None
         self._imagenet: ImageNetTagger | None = None
+        self._detector: FaceDetector | None = None
         self._heard: BoundedCache[FloatArray | None] = BoundedCache(cached_clips)
         self._seen: BoundedCache[FloatArray | None] = BoundedCache(cached_clips)
+        self._faces: BoundedCache[float] = BoundedCache(cached_clips)
 
     def yamnet(self) -> Yamnet:
         """The audio network. Raises MissingModelError."""
@@ -43,6 +45,13 @@ class Tagger:
                 self._imagenet = ImageNetTagger()
             return self._imagenet
 
+    def detector(self) -> FaceDetector:
+        """The network that finds faces. Raises MissingModelError."""
+        with self._lock:
+            if self._detector is None:
+                self._detector = FaceDetector()
+            return self._detector
+
     def heard(self, view: ClipView) -> FloatArray | None:
         """Probability of every audio class in the (edited) sound, float32 [521]; None: no sound.
 
@@ -57,9 +66,15 @@ class Tagger:
         Raises:
             ClipError: the picture cannot be decoded or used.
         """
-        # A view with another sound in place of its own names the clip that its pictures are of.
-        pictures: ClipRef = getattr(view, "pictures_of", view.ref)
-        return self._seen.get((pictures.content_sha256, frames), lambda: self._see(view, frames))
+        return self._seen.get((picture_key(view), frames), lambda: self._see(view, frames))
+
+    def faces(self, view: ClipView, frames: int) -> float:
+        """Share of at most `frames` frames that show a face, in [0, 1]; 0: no picture.
+
+        Raises:
+            ClipError: the picture cannot be decoded or used.
+        """
+        return self._faces.get((picture_key(view), frames), lambda: self._meet(view, frames))
 
     def _hear(self, view: ClipView) -> FloatArray | None:
         waveform = view.audio()
@@ -73,6 +88,13 @@ class Tagger:
         if shown is None or shown.count == 0:
             return None
         return _finite(self.imagenet().probabilities(pick(shown, frames)), view)
+
+    def _meet(self, view: ClipView, frames: int) -> float:
+        shown = view.frames()
+        if shown is None or shown.count == 0:
+            return 0.0
+        detector, pictures = self.detector(), pick(shown, frames).pixels
+        return sum(bool(detector.detect(picture)) for picture in pictures) / len(pictures)
 
 
 def _finite(values: FloatArray, view: ClipView) -> FloatArray:

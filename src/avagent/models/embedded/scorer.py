@@ -12,16 +12,20 @@ from avagent.core.calibration import Calibration, Calibrations
 from avagent.core.errors import CalibrationError, ClipError, MissingModelError, ParameterError
 from avagent.core.ports import ClipView
 from avagent.core.scores import RawScores, Scores
-from avagent.models.embedded.alignment import combine, similarity
+from avagent.models.embedded.alignment import combine
 from avagent.models.embedded.captioner import FRAMES
+from avagent.models.embedded.faces import FACE_DETECTOR
 from avagent.models.embedded.labels import label_table
 from avagent.models.embedded.packages import PICTURE_TAGGER, YAMNET_WEIGHTS
 from avagent.models.embedded.purity import purity
+from avagent.models.embedded.relation import relate
 from avagent.models.embedded.runtime import process_tagger
 from avagent.models.embedded.synchronization import Timing, synchronization
 
-REVISION = 1
+REVISION = 2
 """Raised with every change of the formulas that changes scores."""
+NOTHING_TO_JUDGE = frozenset({"no_audio", "no_video", "muted"})
+"""No pair of sound and picture: purity stands for nothing. Elsewhere it is known though the match may not be."""
 
 
 @cache
@@ -67,6 +71,7 @@ class EmbeddedScorer:
             raise ParameterError(f"frames must be at least 1, got {self.frames}")
         YAMNET_WEIGHTS.locate()
         PICTURE_TAGGER.check()
+        FACE_DETECTOR.check()
         if self.calibration is not None and self.calibration.model != self.model_fingerprint:
             raise CalibrationError(
                 f"the calibration of scorer 'embedded' was made for another model: {self.calibration.model}; here:"
@@ -90,6 +95,7 @@ class EmbeddedScorer:
             f"r{REVISION}",
             YAMNET_WEIGHTS.identity(),
             PICTURE_TAGGER.identity(),
+            FACE_DETECTOR.identity(),
             f"labels={label_table().fingerprint}",
             f"frames={self.frames}",
         )
@@ -115,17 +121,24 @@ class EmbeddedScorer:
 
     def calibrated(self, raw: RawScores, calibrations: Calibrations) -> Scores:
         """Similarity to the probability of a match, times purity; timing to the probability of being in time."""
-        fit, fit_note = None, raw.alignment_note
+        match, fit, fit_note = None, None, raw.alignment_note
         if raw.alignment is not None:
-            match = calibrations.alignment
-            fit = None if match is None else combine(match(raw.alignment), 1.0 if raw.purity is None else raw.purity)
+            match = None if calibrations.alignment is None else calibrations.alignment(raw.alignment)
+            fit = None if match is None else combine(match, 1.0 if raw.purity is None else raw.purity)
             fit_note = "uncalibrated" if fit is None else None
         timing, timing_note = None, raw.synchronization_note
         if raw.synchronization is not None:
             in_time = calibrations.synchronization
             timing = None if in_time is None else in_time(raw.synchronization)
             timing_note = "uncalibrated" if timing is None else None
-        return Scores(alignment=fit, synchronization=timing, alignment_note=fit_note, synchronization_note=timing_note)
+        return Scores(
+            alignment=fit,
+            synchronization=timing,
+            alignment_note=fit_note,
+            synchronization_note=timing_note,
+            match=match,
+            purity=raw.purity,
+        )
 
     def raw(self, views: Sequence[ClipView]) -> list[RawScores | ClipError]:
         """Similarity of the tags, purity, and how probable it is that the sound is in time."""
@@ -143,7 +156,7 @@ class EmbeddedScorer:
             synchronization=timing.score,
             alignment_note=fit_note,
             synchronization_note=timing.note,
-            purity=None if facts is None or fit is None else purity(facts),
+            purity=purity(facts) if facts is not None and fit_note not in NOTHING_TO_JUDGE else None,
         )
 
     def _similarity(self, view: ClipView) -> tuple[float | None, str | None]:
@@ -158,7 +171,8 @@ class EmbeddedScorer:
         heard = process_tagger().heard(view)
         if heard is None:
             return None, "no_audio"
-        return similarity(heard, seen, label_table()), None
+        found = relate(heard, seen, lambda: process_tagger().faces(view, self.frames), label_table())
+        return found.similarity, found.note
 
 
 def _synchronization(view: ClipView) -> Timing:
