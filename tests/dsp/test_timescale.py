@@ -172,3 +172,11 @@ def test_no_change_is_no_change() -> None:
     source = waveform(syllables(16_000, 0.3), 16_000)
     assert apply(Speed(factor=1.0), source).waveform is source
     assert apply(Pitch(semitones=0.0), source).waveform is source
+
+
+@pytest.mark.parametrize("action", [Speed(factor=1.25), Speed(factor=1.25, mode="resample"), Pitch(semitones=2.0)])
+def test_sound_that_may_not_be_written_to_is_edited_all_the_same(action: Speed | Pitch) -> None:
+    kept = Waveform(white(16_000, 1.0, 0.1), 16_000)
+    wanted = apply(action, kept).waveform
+    kept.samples.setflags(write=False)
+    assert np.array_equal(apply(action, kept).waveform.samples, wanted.samples)

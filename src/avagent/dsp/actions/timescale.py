@@ -137,7 +137,8 @@ def _stretched_whole(waveform: Waveform, factor: float, block_s: float) -> Float
     engine = Stretch(_SEED)
     engine.configure(waveform.channels, _OVERLAP * hop, hop)
     engine.setTimeFactor(factor)
-    return np.asarray(engine.process(np.ascontiguousarray(waveform.samples)), np.float32)
+    # The library refuses arrays that are read-only, as those in a store are.
+    return np.asarray(engine.process(np.require(waveform.samples, np.float32, ("C", "W"))), np.float32)
 
 
 def _choose_block(waveform: Waveform, factor: float) -> float:
