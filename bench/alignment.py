@@ -238,31 +238,7 @@ def as_they_come(films: Sequence[tuple[Clip, ArrayView]]) -> list[dict[str, Any]
 
 def markdown(result: dict[str, Any]) -> str:
     """The tables."""
-    lines: list[str] = []
-    for name, part in result["parts"].items():
-        lines += [
-            f"## {name}",
-            "",
-            f"{part['clips']} clips.",
-            "",
-            "| both named with at least | coverage (matched, wrong) | AUC (95% interval) | accuracy at 0.5 |",
-            "|---|---|---|---|",
-        ]
-        for p in part["curve"]:
-            used = " **(used)**" if p["least"] == LEAST_CONFIDENCE else ""
-            lines.append(
-                f"| {p['least']:.2f}{used} | {p['coverage']:.0%} ({p['coverage_matched']:.0%},"
-                f" {p['coverage_wrong']:.0%}) | {p['auc']:.2f} ({p['auc_low']:.2f}-{p['auc_high']:.2f}) |"
-                f" {p['accuracy']:.0%} |"
-            )
-        lines += ["", "| why not judged | matched | wrong |", "|---|---|---|"]
-        notes = sorted({*part["reasons"]["matched"], *part["reasons"]["wrong"]})
-        lines += [
-            f"| {n} | {part['reasons']['matched'].get(n, 0)} | {part['reasons']['wrong'].get(n, 0)} |" for n in notes
-        ]
-        lines += ["", "| what the labels say where that is so | matched | wrong | AUC |", "|---|---|---|---|"]
-        lines += [f"| {n} | {u['matched']} | {u['wrong']} | {u['auc']} |" for n, u in part["unnamed"].items()]
-        lines.append("")
+    lines = [line for name, part in result["parts"].items() for line in _part_lines(name, part)]
     lines += [
         "## Speech, with a face and without",
         "",
@@ -279,6 +255,30 @@ def markdown(result: dict[str, Any]) -> str:
         for f in result["films"]
     ]
     return "\n".join(lines) + "\n"
+
+
+def _part_lines(name: str, part: dict[str, Any]) -> list[str]:
+    lines = [
+        f"## {name}",
+        "",
+        f"{part['clips']} clips.",
+        "",
+        "| both named with at least | coverage (matched, wrong) | AUC (95% interval) | accuracy at 0.5 |",
+        "|---|---|---|---|",
+    ]
+    for p in part["curve"]:
+        used = " **(used)**" if p["least"] == LEAST_CONFIDENCE else ""
+        lines.append(
+            f"| {p['least']:.2f}{used} | {p['coverage']:.0%} ({p['coverage_matched']:.0%},"
+            f" {p['coverage_wrong']:.0%}) | {p['auc']:.2f} ({p['auc_low']:.2f}-{p['auc_high']:.2f}) |"
+            f" {p['accuracy']:.0%} |"
+        )
+    lines += ["", "| why not judged | matched | wrong |", "|---|---|---|"]
+    notes = sorted({*part["reasons"]["matched"], *part["reasons"]["wrong"]})
+    lines += [f"| {n} | {part['reasons']['matched'].get(n, 0)} | {part['reasons']['wrong'].get(n, 0)} |" for n in notes]
+    lines += ["", "| what the labels say where that is so | matched | wrong | AUC |", "|---|---|---|---|"]
+    lines += [f"| {n} | {u['matched']} | {u['wrong']} | {u['auc']} |" for n, u in part["unnamed"].items()]
+    return [*lines, ""]
 
 
 def _shown(value: float | None) -> str:
