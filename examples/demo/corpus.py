@@ -47,6 +47,7 @@ SCENES: tuple[Scene, ...] = (
     _object("violin", "hobbies/music/string/violin", 8.0),
     _object("seagull", "animals/birds/seagull", 8.0),
     _film("bunny-hill", 1.1),
+    _film("talk", 0.0, 5.7, TALK),
     _object("donkey", "animals/mammals/equines/donkey", 8.0),
     _object("drumkit", "hobbies/music/percussion/drumkit", 8.0),
     _object("owl", "animals/birds/owl"),
@@ -61,6 +62,7 @@ SCENES: tuple[Scene, ...] = (
     _object("hen", "animals/birds/hen"),
     _speech("speech-koala", "vm-msginstruct", "animals/marsupials/koala"),
     _object("gorilla", "animals/mammals/apes/gorilla"),
+    _film("lecture-late", 0.0, 7.8, LECTURE),
 )
 
 FAULTS: Mapping[str, Fault] = {
@@ -81,6 +83,7 @@ FAULTS: Mapping[str, Fault] = {
     "horse": Lag(milliseconds=-150.0),
     "speech-koala": Dropouts(lengths_ms=(20.0, 30.0, 50.0, 80.0)),
     "gorilla": SpeedChange(factor=0.92),
+    "lecture-late": Lag(milliseconds=400.0),
 }
 """By key; every other clip is left clean."""
 
@@ -90,6 +93,7 @@ FILMS: tuple[Scene, ...] = (
     _film("talk-noisy", 0.0, 5.7, TALK),
     _film("bunny-hill", 1.1),
     _film("lecture", 0.0, 7.8, LECTURE),
+    _film("lecture-late", 0.0, 7.8, LECTURE),
     _film("lecture-quiet", 0.0, 7.8, LECTURE),
     _film("speech", 0.0, 8.6, SPEECH),
     _film("speech-hum", 0.0, 8.6, SPEECH),
@@ -98,6 +102,7 @@ FILMS: tuple[Scene, ...] = (
 )
 FILM_FAULTS: Mapping[str, Fault] = {
     "talk-noisy": Noise(snr_db=5.0, colour="white"),
+    "lecture-late": Lag(milliseconds=400.0),
     "lecture-quiet": Level(gain_db=-20.0),
     "speech-hum": HumFault(snr_db=5.0, fundamental_hz=60.0),
     "bunny-hill": Noise(snr_db=5.0, colour="pink"),

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if scenes is not SCENES:
         console.print(
             f"The recordings of Debian packages are not here (`make media` tells why): {len(scenes)} clips of films"
-            f" instead of {len(SCENES)} clips. They say less: little that sounds is seen, and nothing is out of time."
+            f" instead of {len(SCENES)} clips. They say less: little that sounds is seen."
         )
     console.print(f"Building {min(options.clips, len(scenes))} clips in {corpus} ...")
     build_corpus(corpus, options.media, scenes[: options.clips], faults)

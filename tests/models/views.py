@@ -15,6 +15,7 @@ from avagent.core.clip import ClipRef
 from avagent.core.errors import ClipError
 from avagent.core.facts import Facts
 from avagent.core.media import Frames, Motion, StreamInfo, Waveform
+from avagent.core.region import Region
 from avagent.dsp.actions.edit import DspEditor
 from avagent.dsp.measures.sound_facts import measure
 
@@ -67,6 +68,15 @@ class ArrayView:
             return None
         nearest = [int(np.abs(self.pictures.times - t).argmin()) for t in times]
         return Frames(self.pictures.pixels[nearest], np.array(times))
+
+    def region(self, region: Region) -> Frames | None:
+        self._note("region")
+        if self.pictures is None or self.movement is None:
+            return None
+        high, wide = self.pictures.pixels.shape[1:3]
+        rows = slice(int(region.top * high), int(np.ceil(region.bottom * high)))
+        columns = slice(int(region.left * wide), int(np.ceil(region.right * wide)))
+        return Frames(self.pictures.pixels[:, rows, columns], self.pictures.times)
 
     def motion(self) -> Motion | None:
         self._note("motion")

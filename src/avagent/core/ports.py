@@ -19,6 +19,7 @@ from avagent.core.facts import Facts
 from avagent.core.history import Base, History
 from avagent.core.media import Frames, Motion, StreamInfo, Waveform
 from avagent.core.plan import Plan
+from avagent.core.region import Region
 from avagent.core.scores import RawScores, Scores
 
 
@@ -52,6 +53,10 @@ class ClipView(Protocol):
 
         One a moment, in order; `times` of the answer are theirs. Raises MediaError.
         """
+        ...
+
+    def region(self, region: Region) -> Frames | None:
+        """One part of every picture, as many as it allows; None: no moving picture. Not cached. Raises MediaError."""
         ...
 
     def motion(self) -> Motion | None:

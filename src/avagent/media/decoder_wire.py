@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avagent.core.media import ByteArray, Frames, Motion, StreamInfo, Waveform
+from avagent.core.region import Region
 from avagent.media.limits import MediaLimits
 from avagent.media.picture import Picture
 from avagent.media.trim import Trimmed
@@ -24,7 +25,7 @@ from avagent.media.trim import Trimmed
 _PREFIX = struct.Struct("<I")
 _MAX_HEADER = 16 << 20
 _KINDS: Mapping[str, type] = {
-    kind.__name__: kind for kind in (Frames, MediaLimits, Motion, Picture, StreamInfo, Trimmed, Waveform)
+    kind.__name__: kind for kind in (Frames, MediaLimits, Motion, Picture, Region, StreamInfo, Trimmed, Waveform)
 }
 _DTYPES = ("float32", "float64", "uint8")
 _SEVERAL = "several"

@@ -21,6 +21,7 @@ from avagent.core.errors import EditError, FailureReason, ParameterError
 from avagent.core.facts import Facts
 from avagent.core.media import Frames, Motion, StreamInfo, Waveform
 from avagent.core.ports import ClipView
+from avagent.core.region import Region
 from avagent.dsp.actions.edit import DspEditor
 from avagent.dsp.faults import HumFault, Lag, Noise, inject
 from avagent.dsp.measures.sound_facts import measure
@@ -101,6 +102,10 @@ class PairView:
     def frames_at(self, times: tuple[float, ...]) -> Frames | None:
         """Of the picture's clip. Raises MediaError."""
         return self.picture.frames_at(times)
+
+    def region(self, region: Region) -> Frames | None:
+        """Of the picture's clip. Raises MediaError."""
+        return self.picture.region(region)
 
     def motion(self) -> Motion | None:
         """Of the picture's clip. Raises MediaError."""

@@ -186,6 +186,20 @@ def decode_frames_at(
         return _stack(kept)
 
 
+def all_pictures(
+    data: bytes, *, origin: float | None = None, limits: MediaLimits = DEFAULT_LIMITS
+) -> Iterator[tuple[VideoFrame, float]]:
+    """Every picture as it is decoded; none where there is no moving picture. Times as in :func:`sample_frames`.
+
+    Raises:
+        MediaError: as :func:`sample_frames`.
+    """
+    with open_media(data, limits) as container:
+        track = _read(container, origin, limits)
+        if track is not None:
+            yield from _decode_all(track, limits)
+
+
 def decode_images(
     images: Sequence[bytes],
     *,

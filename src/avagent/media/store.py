@@ -19,6 +19,7 @@ from avagent.core.errors import EditError, FailureReason, MediaError, ParameterE
 from avagent.core.facts import Facts
 from avagent.core.media import Frames, Motion, StreamInfo, Waveform
 from avagent.core.ports import Editor
+from avagent.core.region import Region
 from avagent.dsp.actions.edit import DspEditor
 from avagent.dsp.measures.sound_facts import measure
 from avagent.media.container import (
@@ -35,6 +36,7 @@ from avagent.media.container import (
     sample_frames,
 )
 from avagent.media.decoder_process import Decoder, DirectDecoder
+from avagent.media.region import decode_region
 from avagent.storage.byte_cache import ByteCache
 
 Media = Waveform | Frames | Motion | Picture
@@ -184,6 +186,13 @@ class MediaStore:
         # The key names the moments: another scorer may ask for other ones.
         key = (ref.content_sha256, "frames at " + " ".join(f"{t:.6f}" for t in times), ())
         return self._cache.get(key, lambda: self._decode_at(ref, video, times), _nbytes)
+
+    def region(self, ref: ClipRef, region: Region) -> Frames | None:
+        """One part of every picture of the container: made anew at each call, for it is large and looked at once."""
+        video = self._video(ref)
+        if video is None:
+            return None
+        return self._decoder.run(decode_region, video.data, region, origin=self._origin(ref), limits=self._limits)
 
     def motion(self, ref: ClipRef) -> Motion | None:
         """Motion energy of the container's picture."""
@@ -339,6 +348,10 @@ class StoredView:
     def frames_at(self, times: tuple[float, ...]) -> Frames | None:
         """The pictures shown at these moments, in s; None: no moving picture. Raises MediaError, ShardError."""
         return self.store.frames_at(self.ref, times)
+
+    def region(self, region: Region) -> Frames | None:
+        """One part of every picture; None: no moving picture. Raises MediaError, ShardError."""
+        return self.store.region(self.ref, region)
 
     def motion(self) -> Motion | None:
         """Motion energy; None: no moving picture. Raises MediaError, ShardError."""

@@ -25,7 +25,8 @@ from avagent.core.history import Base, History, Round
 from avagent.core.media import Frames, Motion, StreamInfo, Waveform
 from avagent.core.plan import Plan
 from avagent.core.ports import Captioner, ClipView, PlanRequest, Scorer
-from avagent.core.scores import Scores
+from avagent.core.region import Region
+from avagent.core.scores import Scores, with_lag
 from avagent.dsp.actions.edit import DspEditor
 from avagent.dsp.faults import Babble, Fault, Injected, WrongSoundtrack, inject
 from avagent.dsp.faults.draw import draw_faults
@@ -129,6 +130,10 @@ class FaultyView:
     def frames_at(self, times: tuple[float, ...]) -> Frames | None:
         """The clip's pictures at these moments."""
         return self.base.frames_at(times)
+
+    def region(self, region: Region) -> Frames | None:
+        """One part of the clip's pictures."""
+        return self.base.region(region)
 
     def motion(self) -> Motion | None:
         """The clip's motion."""
@@ -297,7 +302,7 @@ class _Question:
         return PlanRequest(
             key=self.source.ref.key,
             captions=captions,
-            facts=view.facts(),
+            facts=with_lag(view.facts(), history.original if base is Base.ORIGINAL else history.best_scores),
             history=history,
             base=base,
             allowed=self.maker.allowed,

@@ -15,7 +15,7 @@ from avagent.core.decide import Policy, base_actions
 from avagent.core.errors import ClipError, EditError
 from avagent.core.history import Base
 from avagent.core.ports import Captioner, ClipView, Planner, PlanRequest, Scorer
-from avagent.core.scores import Scores
+from avagent.core.scores import Scores, with_lag
 from avagent.core.state import ClipState, failed, next_base, with_plan, with_scores
 from avagent.media.store import MediaStore
 
@@ -103,10 +103,12 @@ def _plan_request(state: ClipState, base: Base, allowed: frozenset[str], store: 
     if state.history is None:
         raise ValueError(f"clip {state.ref.key!r} is planned before it is scored")
     known = (state.facts or state.known_facts) if base is Base.ORIGINAL else None
+    scores = state.history.original if base is Base.ORIGINAL else state.history.best_scores
+    facts = known or store.view(state.ref, base_actions(state.history, base)).facts()
     return PlanRequest(
         key=state.ref.key,
         captions=state.captions or Captions(audio=None, video=None),
-        facts=known or store.view(state.ref, base_actions(state.history, base)).facts(),
+        facts=with_lag(facts, scores),
         history=state.history,
         base=base,
         allowed=allowed,

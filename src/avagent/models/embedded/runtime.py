@@ -10,9 +10,11 @@ import numpy as np
 from avagent.core.errors import FailureReason, ModelError
 from avagent.core.media import FloatArray
 from avagent.core.ports import ClipView
+from avagent.dsp.measures.lips import Mouth
 from avagent.models.cache import BoundedCache, picture_key
-from avagent.models.embedded.faces import FaceDetector
+from avagent.models.embedded.faces import Face, FaceDetector
 from avagent.models.embedded.imagenet import ImageNetTagger, pick
+from avagent.models.embedded.lips import LipReader
 from avagent.models.embedded.yamnet import Yamnet, pool
 
 CACHED_CLIPS = 512
@@ -29,7 +31,9 @@ class Tagger:
         self._detector: FaceDetector | None = None
         self._heard: BoundedCache[FloatArray | None] = BoundedCache(cached_clips)
         self._seen: BoundedCache[FloatArray | None] = BoundedCache(cached_clips)
-        self._faces: BoundedCache[float] = BoundedCache(cached_clips)
+        self._faces: BoundedCache[tuple[tuple[Face, ...], ...]] = BoundedCache(cached_clips)
+        self._lip_reader: LipReader | None = None
+        self._mouths: BoundedCache[Mouth | str] = BoundedCache(cached_clips)
 
     def yamnet(self) -> Yamnet:
         """The audio network. Raises MissingModelError."""
@@ -74,7 +78,30 @@ class Tagger:
         Raises:
             ClipError: the picture cannot be decoded or used.
         """
-        return self._faces.get((picture_key(view), frames), lambda: self._meet(view, frames))
+        met = self._met(view, frames)
+        return sum(map(bool, met)) / max(1, len(met))
+
+    def lip_reader(self) -> LipReader:
+        """The network that reads a face's mouth. Raises MissingModelError."""
+        detector = self.detector()
+        with self._lock:
+            if self._lip_reader is None:
+                self._lip_reader = LipReader(detector)
+            return self._lip_reader
+
+    def mouth(self, view: ClipView, frames: int) -> Mouth | str:
+        """The mouth of the clip's one face over time, or why there is none; faces are looked for in `frames` pictures.
+
+        Raises:
+            ClipError: the picture cannot be decoded.
+        """
+        return self._mouths.get((picture_key(view), frames), lambda: self._read(view, frames))
+
+    def _read(self, view: ClipView, frames: int) -> Mouth | str:
+        met, shown = self._met(view, frames), view.frames()
+        if shown is None or not any(met):
+            return "no_face"
+        return self.lip_reader().mouth(view, pick(shown, frames), met)
 
     def _hear(self, view: ClipView) -> FloatArray | None:
         waveform = view.audio()
@@ -89,12 +116,16 @@ class Tagger:
             return None
         return _finite(self.imagenet().probabilities(pick(shown, frames)), view)
 
-    def _meet(self, view: ClipView, frames: int) -> float:
+    def _met(self, view: ClipView, frames: int) -> tuple[tuple[Face, ...], ...]:
+        """Faces in each of at most `frames` pictures."""
+        return self._faces.get((picture_key(view), frames), lambda: self._meet(view, frames))
+
+    def _meet(self, view: ClipView, frames: int) -> tuple[tuple[Face, ...], ...]:
         shown = view.frames()
         if shown is None or shown.count == 0:
-            return 0.0
-        detector, pictures = self.detector(), pick(shown, frames).pixels
-        return sum(bool(detector.detect(picture)) for picture in pictures) / len(pictures)
+            return ()
+        detector = self.detector()
+        return tuple(detector.detect(picture) for picture in pick(shown, frames).pixels)
 
 
 def _finite(values: FloatArray, view: ClipView) -> FloatArray:

@@ -16,6 +16,8 @@ from avagent.models.embedded.alignment import combine
 from avagent.models.embedded.captioner import FRAMES
 from avagent.models.embedded.faces import FACE_DETECTOR
 from avagent.models.embedded.labels import label_table
+from avagent.models.embedded.lip_timing import lip_timing
+from avagent.models.embedded.lips import FACE_MESH
 from avagent.models.embedded.packages import PICTURE_TAGGER, YAMNET_WEIGHTS
 from avagent.models.embedded.purity import purity
 from avagent.models.embedded.relation import relate
@@ -72,6 +74,7 @@ class EmbeddedScorer:
         YAMNET_WEIGHTS.locate()
         PICTURE_TAGGER.check()
         FACE_DETECTOR.check()
+        FACE_MESH.check()
         if self.calibration is not None and self.calibration.model != self.model_fingerprint:
             raise CalibrationError(
                 f"the calibration of scorer 'embedded' was made for another model: {self.calibration.model}; here:"
@@ -96,6 +99,7 @@ class EmbeddedScorer:
             YAMNET_WEIGHTS.identity(),
             PICTURE_TAGGER.identity(),
             FACE_DETECTOR.identity(),
+            FACE_MESH.identity(),
             f"labels={label_table().fingerprint}",
             f"frames={self.frames}",
         )
@@ -126,8 +130,8 @@ class EmbeddedScorer:
             match = None if calibrations.alignment is None else calibrations.alignment(raw.alignment)
             fit = None if match is None else combine(match, 1.0 if raw.purity is None else raw.purity)
             fit_note = "uncalibrated" if fit is None else None
-        timing, timing_note = None, raw.synchronization_note
-        if raw.synchronization is not None:
+        timing, timing_note = raw.in_time, raw.synchronization_note
+        if raw.in_time is None and raw.synchronization is not None:
             in_time = calibrations.synchronization
             timing = None if in_time is None else in_time(raw.synchronization)
             timing_note = "uncalibrated" if timing is None else None
@@ -138,6 +142,8 @@ class EmbeddedScorer:
             synchronization_note=timing_note,
             match=match,
             purity=raw.purity,
+            lag_ms=raw.lag_ms,
+            lag_confidence=raw.lag_confidence,
         )
 
     def raw(self, views: Sequence[ClipView]) -> list[RawScores | ClipError]:
@@ -147,7 +153,7 @@ class EmbeddedScorer:
     def _raw(self, view: ClipView) -> RawScores | ClipError:
         try:
             fit, fit_note = self._similarity(view)
-            timing = _synchronization(view)
+            timing = _synchronization(view, self.frames)
             facts = view.facts()
         except ClipError as error:
             return error
@@ -157,6 +163,9 @@ class EmbeddedScorer:
             alignment_note=fit_note,
             synchronization_note=timing.note,
             purity=purity(facts) if facts is not None and fit_note not in NOTHING_TO_JUDGE else None,
+            in_time=timing.in_time,
+            lag_ms=timing.lag_ms,
+            lag_confidence=timing.lag_confidence,
         )
 
     def _similarity(self, view: ClipView) -> tuple[float | None, str | None]:
@@ -175,10 +184,12 @@ class EmbeddedScorer:
         return found.similarity, found.note
 
 
-def _synchronization(view: ClipView) -> Timing:
+def _synchronization(view: ClipView, frames: int) -> Timing:
     waveform, facts = view.audio(), view.facts()
     if waveform is None or facts is None:
         return Timing(None, "no_audio")
+    if (told := lip_timing(view, waveform, facts, frames)) is not None:
+        return told
     motion = view.motion()
     if motion is None:
         return Timing(None, "no_video" if view.frames() is None else "still_picture")

@@ -26,10 +26,19 @@ LEAST_DRIFT, MOST_DRIFT = 0.005, 0.15
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The score in [0, 1], or None and why not."""
+    """The score in [0, 1], or None and why not.
+
+    Attributes:
+        score: of the onsets against the motion: to be calibrated.
+        in_time: probability that the sound is in time, where lips have told: needs no calibration.
+        lag_ms, lag_confidence: as of :class:`avagent.core.scores.Scores`.
+    """
 
     score: float | None
     note: str | None = None
+    in_time: float | None = None
+    lag_ms: float | None = None
+    lag_confidence: float = 0.0
 
 
 def posterior_in_time(found: LagProfile) -> float:
