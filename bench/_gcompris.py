@@ -1,7 +1,8 @@
 """Pictures with their recorded sounds from GCompris (Debian `gcompris-qt-data`, GPL-3+ and free media), for benchmarks.
 
-Nothing in AVAgent was tuned on them. They are fetched once, into `.cache/gcompris`, and never committed. The package
-keeps them in Qt's resource files; the format is that of `rcc` (Qt 5, `qresource.cpp`): a tree of names and data.
+Nothing in AVAgent was fitted on them, though rules were compared with their figures in view. They are fetched once,
+into `.cache/gcompris`, and never committed. The package keeps them in Qt's resource files; the format is that of `rcc`
+(Qt 5, `qresource.cpp`): a tree of names and data.
 """
 
 from __future__ import annotations

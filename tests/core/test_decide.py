@@ -222,16 +222,16 @@ def test_once_the_sound_can_be_named_it_is_still_judged_by_what_both_have():
     assert not improves(pure(0.5), pure(0.5, alignment=0.95, match=0.9), POLICY)
 
 
-def test_what_spoke_for_the_pair_must_not_get_lost_what_spoke_against_it_may():
-    spoke_for = pure(0.5, alignment=0.45, match=0.8)
-    spoke_against = pure(0.5, alignment=0.2, match=0.2)
-    assert not improves(spoke_for, pure(0.9), POLICY)
-    assert improves(spoke_against, pure(0.9), POLICY)
-    assert not improves(replace(spoke_for, match=None), pure(0.9), POLICY)
-    assert not improves(replace(spoke_for, purity=None), pure(0.9), POLICY)
-    late, in_time = replace(spoke_for, synchronization=0.2), pure(0.5, synchronization=0.9)
+def test_where_the_name_of_a_sound_gets_lost_purity_tells():
+    named = pure(0.5, alignment=0.45, match=0.8)
+    assert improves(named, pure(0.9), POLICY)
+    assert not improves(named, pure(0.4), POLICY)
+    assert not improves(replace(named, purity=None), pure(0.9), POLICY)
+    assert not improves(named, pure(None), POLICY)
+    late, in_time = replace(named, synchronization=0.2), pure(0.5, synchronization=0.9)
     assert improves(late, in_time, POLICY)
     assert not improves(late, replace(in_time, purity=0.4), POLICY)
+    assert not improves(replace(late, synchronization=0.9), replace(in_time, synchronization=None), POLICY)
 
 
 def test_purity_stands_in_for_no_score_that_is_known():

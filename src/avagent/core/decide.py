@@ -5,8 +5,8 @@ threshold, else plan again. A score that is not evaluable takes no part; an edit
 impossible to evaluate is not kept for that score's sake.
 
 A scorer may know how pure a sound is though nobody can tell whether it belongs to its picture. Then purity alone is
-what an edit can improve: the alignment stays not evaluable, and measured faults are mended all the same. An edit that
-takes away what spoke *against* the pair (noise that was taken for an engine) is judged by purity as well.
+what an edit can improve: the alignment stays not evaluable, and measured faults are mended all the same. So it is where
+only one of both sounds can be named: names come and go with the noise.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ from avagent.core.history import Base, History, Round
 from avagent.core.plan import Plan, uses_only
 from avagent.core.reflection import Objection, mismatched
 from avagent.core.scores import Scores
-
-EVEN = 0.5
-"""Probability of a match below which the evidence speaks against the pair."""
 
 
 class Acceptance(StrEnum):
@@ -143,19 +140,12 @@ def improves(before: Scores, after: Scores, policy: Policy) -> bool:
 
 
 def _comparable(before: Scores, after: Scores) -> tuple[float | None, float | None] | None:
-    """Alignments where both are evaluable, else purities; None: an alignment got lost, and no purity is known.
-
-    Where what spoke *for* the pair got lost, a purer sound earns nothing: what was taken away may have been the sound
-    itself. An edit that leaves it as pure can still be kept for its timing.
-    """
+    """Alignments where both are evaluable, else purities; None: an alignment got lost, and no purity is known."""
     if before.alignment is not None and after.alignment is not None:
         return before.alignment, after.alignment
-    if before.alignment is None:
-        return before.purity, after.purity
-    if before.purity is None or after.purity is None:
+    if before.alignment is not None and (before.purity is None or after.purity is None):
         return None
-    against = before.match is not None and before.match < EVEN
-    return before.purity, after.purity if against else min(before.purity, after.purity)
+    return before.purity, after.purity
 
 
 def decide(history: History, policy: Policy) -> Decision:
