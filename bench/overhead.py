@@ -101,7 +101,7 @@ def decide_one(state: ClipState, loop: Loop) -> ClipDecision:
     state = close_round(state, loop.policy)
     while (decision := conclude(state, loop.policy)) is None:
         (state,) = plan_clips([state], loop.planner(), store, policy=loop.policy, allowed=loop.allowed)
-        state = edit_clip(state, store)
+        state = edit_clip(state, store, loop.policy)
         (state,) = score_edits([state], scorer, store)
         state = close_round(state, loop.policy)
     return decision

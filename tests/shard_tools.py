@@ -24,6 +24,7 @@ from avagent.core.actions import (
 )
 from avagent.core.captions import Caption, Captions, Tag
 from avagent.core.clip import ClipRef
+from avagent.core.effect import EditEffect
 from avagent.core.errors import Failure, FailureReason, Stage
 from avagent.core.facts import Estimate, Facts, NoiseColour
 from avagent.core.history import Base, History, Round
@@ -92,6 +93,7 @@ def improved(ref: ClipRef, *actions: Action) -> ClipDecision:
         actions=chosen,
         scores=Scores(alignment=0.75, synchronization=None, synchronization_note="still_picture"),
         accepted=True,
+        effect=EditEffect(si_sdr=60.0, loudness_change=12.5, changed_s=1.0),
         seconds=1.25,
     )
     before = Scores(alignment=0.5, synchronization=None, synchronization_note="still_picture")

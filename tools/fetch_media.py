@@ -175,7 +175,9 @@ def keep(names: Iterable[str], source: Path, group: str, folder: Path, manifest:
     return refused
 
 
-def fetch(folder: Path, manifest: Mapping[str, str], wanted: Iterable[str]) -> list[str]:
+def fetch(
+    folder: Path, manifest: Mapping[str, str], wanted: Iterable[str], sources: Mapping[str, Source] = SOURCES
+) -> list[str]:
     """Obtain the wanted files, group by group; answers one line for each thing that went wrong."""
     groups: dict[str, list[str]] = {}
     for name in wanted:
@@ -184,7 +186,7 @@ def fetch(folder: Path, manifest: Mapping[str, str], wanted: Iterable[str]) -> l
     with tempfile.TemporaryDirectory(prefix="avagent-media-") as temporary:
         packages = Packages(Path(temporary))
         for group, names in groups.items():
-            source = SOURCES[group]
+            source = sources[group]
             print(
                 f"media: {len(names)} files of {group}/ from {source.package} ({source.megabytes} MB) ...", flush=True
             )

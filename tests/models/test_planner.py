@@ -26,11 +26,11 @@ from avagent.core.facts import Estimate, Facts, NoiseColour
 from avagent.core.history import Base, History
 from avagent.core.plan import Plan
 from avagent.core.ports import PlanRequest
+from avagent.core.programme import MACHINES_AND_VESSELS, WATER_AND_WEATHER, WATER_PLACES
 from avagent.core.scores import Scores
 from avagent.dsp.measures.sound_facts import measure
 from avagent.models.embedded.imagenet import image_classes
 from avagent.models.embedded.planner import EmbeddedPlanner
-from avagent.models.embedded.programme import MACHINES_AND_VESSELS, WATER_AND_WEATHER, WATER_PLACES
 from avagent.models.embedded.yamnet import read_labels
 
 CLEAN = Facts(

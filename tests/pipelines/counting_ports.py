@@ -30,6 +30,7 @@ RECIPE = """name: counting
 captioner: {name: counting}
 planner: {name: counting}
 scorer: {name: counting}
+policy: {reflection: scores}
 max_failure_ratio: 1
 """
 

@@ -25,6 +25,7 @@ name: scripted
 captioner: {name: scripted}
 planner: {name: scripted}
 scorer: {name: scripted}
+policy: {reflection: scores}
 max_failure_ratio: 1
 """
 KEYS = ("threshold", "fixable", "second", "hopeless", "silent", "broken")

@@ -109,6 +109,7 @@ SETTINGS = {
     "planner": ("planner.options.revision=2", {"planner", "rescorer"}),
     "scorer": ("scorer.options.revision=2", {"planner", "scorer", "rescorer"}),
     "policy": ("policy.threshold=0.6", {"planner", "rescorer"}),
+    "reflection": ("policy.reflection=effects", {"planner", "scorer", "rescorer"}),
 }
 
 
@@ -131,7 +132,7 @@ def test_a_changed_recipe_asks_only_those_who_depend_on_it(
     decided = counts["clips_reused"] + counts["clips_decided_again"]
     assert decided == sum(map(len, FIRST_NIGHT.values()))
     assert counts["captions_reused"] == {"captioner": 0}.get(part, 19)
-    assert counts["scores_reused"] == {"scorer": 0}.get(part, 16)
+    assert counts["scores_reused"] == {"scorer": 0, "reflection": 0}.get(part, 16)
 
 
 def test_repaired_sound_is_not_repaired_again(recipe: Path, first: tuple[Path, Path], tmp_path: Path):

@@ -21,7 +21,7 @@ RECIPE = """name: thorough
 captioner: {name: thorough}
 planner: {name: thorough}
 scorer: {name: thorough}
-policy: {max_rounds: 1}
+policy: {max_rounds: 1, reflection: scores}
 max_failure_ratio: 1
 """
 

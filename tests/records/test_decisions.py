@@ -144,6 +144,17 @@ def test_golden_record_of_an_improved_clip():
                     "synchronization_note": "still_picture",
                 },
                 "accepted": True,
+                "objection": None,
+                "effect": {
+                    "si_sdr": 60.0,
+                    "loudness_change": 12.5,
+                    "moved_ms": 0.0,
+                    "tempo_change": 0.0,
+                    "transposed": 0.0,
+                    "changed_s": 1.0,
+                    "removed": None,
+                    "tempo": None,
+                },
             }
         ],
         "exhausted": False,

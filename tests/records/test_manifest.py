@@ -16,8 +16,10 @@ from shard_tools import decisions, failed, improved, unchanged
 from avagent import storage
 from avagent.core.actions import Shift, Volume, WienerFilter, action_from_dict, action_to_dict
 from avagent.core.clip import ClipRef
+from avagent.core.effect import EditEffect
 from avagent.core.history import Base
 from avagent.core.plan import Plan
+from avagent.core.reflection import Objection
 from avagent.core.state import Outcome
 from avagent.records import manifest
 from avagent.records.manifest import decisions_url, manifest_url, write_manifest
@@ -36,6 +38,11 @@ CLIP_COLUMNS = [
     "rounds",
     "fingerprint",
     "actions",
+    "si_sdr",
+    "loudness_change",
+    "moved_ms",
+    "tempo_change",
+    "transposed",
 ]
 ROUND_COLUMNS = [
     "key",
@@ -49,6 +56,12 @@ ROUND_COLUMNS = [
     "alignment",
     "synchronization",
     "accepted",
+    "objection",
+    "si_sdr",
+    "loudness_change",
+    "moved_ms",
+    "tempo_change",
+    "transposed",
     "seconds",
 ]
 
@@ -89,7 +102,13 @@ def test_one_row_a_clip(output):
         "rounds": 1,
         "fingerprint": "f1",
         "actions": '[{"kind":"volume","params":' + params(Volume()) + "}]",
+        "si_sdr": 60.0,
+        "loudness_change": 12.5,
+        "moved_ms": 0.0,
+        "tempo_change": 0.0,
+        "transposed": 0.0,
     }
+    assert second["si_sdr"] is None
     assert (second["alignment_before"], second["alignment_after"], second["actions"]) == (0.9, 0.9, "[]")
     assert (third["shard"], third["outcome"], third["reason"]) == ("t.tar", "failed", "corrupt_media")
     assert (third["alignment_before"], third["alignment_after"], third["rounds"]) == (None, None, 0)
@@ -107,7 +126,16 @@ def test_one_row_a_round(output):
     decision = improved(REF)
     (first,) = decision.history.rounds
     plan = Plan(noise=WienerFilter(strength=2.0), coordination=Shift(milliseconds=-40.0), rationale="late; noisy")
-    second = replace(first, number=2, base=Base.CURRENT, plan=plan, accepted=False, seconds=0.5)
+    second = replace(
+        first,
+        number=2,
+        base=Base.CURRENT,
+        plan=plan,
+        accepted=False,
+        objection=Objection.NO_LAG,
+        effect=EditEffect(si_sdr=7.5, loudness_change=None, moved_ms=-40.0),
+        seconds=0.5,
+    )
     decision = replace(decision, history=replace(decision.history, rounds=(first, second)))
     write_manifest(output, [("s.tar", [decision])], fingerprint="f")
     found = table(output, "rounds.parquet")
@@ -124,6 +152,12 @@ def test_one_row_a_round(output):
         "alignment": 0.75,
         "synchronization": None,
         "accepted": False,
+        "objection": "no_lag",
+        "si_sdr": 7.5,
+        "loudness_change": None,
+        "moved_ms": -40.0,
+        "tempo_change": 0.0,
+        "transposed": 0.0,
         "seconds": 0.5,
     }
 

@@ -75,6 +75,9 @@ def test_everything_is_there_and_adds_up(root, output):
     assert len(rows) == sum(map(len, written.values())) + sum(map(len, dead)) == 7
     assert storage.exists(storage.join(output, "_SUCCESS"))
     run = json.loads(storage.read_text(manifest_url(output, "run.json")))
+    changed = run.pop("changes_made")
+    assert (changed["edited"], changed["not_measured"], changed["si_sdr"]["0.5"]) == (3, 0, 60.0)
+    assert [row["key"] for row in changed["most_changed"]] == ["a", "a", "a"]
     assert run == {
         "recipe": "embedded",
         "counts": {

@@ -14,7 +14,7 @@ from scripted_ports import ScriptedCaptioner, ScriptedPlanner, ScriptedScorer
 from test_refine import KEYS, RUNNER, write_shard
 
 from avagent.core.actions import EXTENDED_ACTIONS
-from avagent.core.decide import Policy
+from avagent.core.decide import Policy, Reflection
 from avagent.core.errors import ClipError, FailureReason, ModelError
 from avagent.core.ports import ClipView
 from avagent.core.scores import Scores
@@ -52,7 +52,7 @@ def decide(folder: Path, shard: str, *, evaluated: bool, max_batch: int = 1) -> 
         captioner=PortLoader(partial(port, ScriptedCaptioner())),
         planner=PortLoader(partial(port, ScriptedPlanner())),
         scorer=PortLoader(partial(port, ScriptedScorer())),
-        policy=Policy(),
+        policy=Policy(reflection=Reflection.SCORES),
         allowed=EXTENDED_ACTIONS,
         store=StoreConfig(run=str(folder)),
         max_batch=max_batch,

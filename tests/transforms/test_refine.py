@@ -24,7 +24,7 @@ from scripted_ports import (
 )
 
 from avagent.core.actions import EXTENDED_ACTIONS
-from avagent.core.decide import Policy
+from avagent.core.decide import Policy, Reflection
 from avagent.core.errors import FailureReason
 from avagent.core.history import Base
 from avagent.core.state import ClipDecision, Outcome
@@ -72,7 +72,7 @@ def loop(log: Path, *, max_batch: int = 1, max_rounds: int = 3) -> Loop:
         captioner=PortLoader(partial(load, log, "captioner", ScriptedCaptioner())),
         planner=PortLoader(partial(load, log, "planner", ScriptedPlanner())),
         scorer=PortLoader(partial(load, log, "scorer", ScriptedScorer())),
-        policy=Policy(max_rounds=max_rounds),
+        policy=Policy(max_rounds=max_rounds, reflection=Reflection.SCORES),
         allowed=EXTENDED_ACTIONS,
         store=StoreConfig(run=str(log)),
         max_batch=max_batch,

@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from avagent.core.actions import Action
+from avagent.core.effect import EditEffect
 from avagent.core.errors import ParameterError
 from avagent.core.history import Base, History, Round
 from avagent.core.plan import Plan, uses_only
+from avagent.core.reflection import Objection, mismatched
 from avagent.core.scores import Scores
 
 
@@ -28,6 +30,15 @@ class Acceptance(StrEnum):
     """None gets worse by more than its margin, and at least one improves by more than its margin."""
 
 
+class Reflection(StrEnum):
+    """What an edit is judged by."""
+
+    EFFECTS = "effects"
+    """By its scores, and by what it did: see :mod:`avagent.core.reflection`."""
+    SCORES = "scores"
+    """By its scores alone (the paper's rule)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The loop's bounds.
@@ -36,12 +47,14 @@ class Policy:
         threshold: both scores at or above it end the loop, in [0, 1] (paper: 0.85).
         max_rounds: rounds at most, at least 0.
         acceptance: when an edit is kept.
+        reflection: what an edit is judged by.
         min_gain_alignment, min_gain_synchronization: the scorer's own noise, in score units, [0, 1).
     """
 
     threshold: float = 0.85
     max_rounds: int = 3
     acceptance: Acceptance = Acceptance.PARETO
+    reflection: Reflection = Reflection.EFFECTS
     min_gain_alignment: float = 0.01
     min_gain_synchronization: float = 0.02
 
@@ -165,18 +178,53 @@ def choose_plan(candidates: Sequence[Plan], history: History, base: Base, allowe
     return Plan(rationale="every candidate was tried or is not allowed" if candidates else "no candidate")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was seen of a round besides its scores.
+
+    Attributes:
+        effect: what the edit did; None: it was not measured.
+        objection: what speaks against the edit by what it did.
+        proposed: the plan, where only a part of it was tried.
+        seconds: that the round took.
+    """
+
+    effect: EditEffect | None = None
+    objection: Objection | None = None
+    proposed: Plan | None = None
+    seconds: float = 0.0
+
+
+UNSEEN = Seen()
+
+
 def record_round(
-    history: History, base: Base, plan: Plan, scores: Scores, policy: Policy, *, seconds: float = 0.0
+    history: History, base: Base, plan: Plan, scores: Scores, policy: Policy, seen: Seen = UNSEEN
 ) -> History:
-    """The history after one more round: the edit is judged against the best audio so far."""
+    """The history after one more round: the edit is judged against the best audio so far.
+
+    Args:
+        history: the rounds so far.
+        base, plan: what was edited, and how.
+        scores: of the edited sound.
+        policy: when an edit is kept.
+        seen: what else is known of the round; where the edit was measured, the pair is judged as well.
+    """
+    objection = seen.objection
+    judged = seen.effect is not None and policy.reflection is Reflection.EFFECTS
+    if objection is None and judged and mismatched(scores):
+        objection = Objection.MISMATCHED
     done = Round(
         number=len(history.rounds) + 1,
         base=base,
         plan=plan,
         actions=base_actions(history, base) + plan.actions,
         scores=scores,
-        accepted=improves(history.best_scores, scores, policy),
-        seconds=seconds,
+        accepted=objection is None and improves(history.best_scores, scores, policy),
+        proposed=seen.proposed,
+        objection=objection,
+        effect=seen.effect,
+        seconds=seen.seconds,
     )
     return replace(history, rounds=(*history.rounds, done))
 

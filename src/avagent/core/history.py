@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from avagent.core.actions import Action
+from avagent.core.effect import EditEffect
 from avagent.core.plan import Plan
+from avagent.core.reflection import Objection
 from avagent.core.scores import Scores
 
 
@@ -28,6 +30,9 @@ class Round:
         actions: all actions from the original on: the base's accepted ones, then the plan's.
         scores: after the edit.
         accepted: whether the edit was kept.
+        proposed: the plan, where only a part of it was tried, since something spoke against the rest.
+        objection: what speaks against the edit by what it did; None: nothing.
+        effect: what all the actions together did to the original; None: it was not measured.
         seconds: time spent on the round, in s; takes no part in comparisons.
     """
 
@@ -37,6 +42,9 @@ class Round:
     actions: tuple[Action, ...]
     scores: Scores
     accepted: bool
+    proposed: Plan | None = None
+    objection: Objection | None = None
+    effect: EditEffect | None = None
     seconds: float = field(default=0.0, compare=False)
 
 
@@ -71,4 +79,4 @@ class History:
 
     def tried(self, plan: Plan, actions: tuple[Action, ...]) -> bool:
         """Whether this plan was tried on any base, or these actions on the original in this order; parameters count."""
-        return any(r.plan == plan or r.actions == actions for r in self.rounds)
+        return any(plan in (r.plan, r.proposed) or r.actions == actions for r in self.rounds)

@@ -13,6 +13,7 @@ from avagent.core.decide import (
     Accept,
     Policy,
     Retry,
+    Seen,
     Stop,
     StopReason,
     base_actions,
@@ -21,10 +22,13 @@ from avagent.core.decide import (
     record_exhausted,
     record_round,
 )
+from avagent.core.effect import EditEffect
 from avagent.core.errors import ClipError, Failure, FailureReason
+from avagent.core.evidence import NEAR_SILENT
 from avagent.core.facts import Facts
 from avagent.core.history import Base, History, Round
 from avagent.core.plan import Plan
+from avagent.core.reflection import Objection
 from avagent.core.scores import Evaluation, Scores
 
 PASSING_REASONS = frozenset(
@@ -58,6 +62,8 @@ class ClipState:
         facts: of the original sound, once measured.
         history: once scored.
         base, plan, scores: what is being tried in the round under way, and what it scored.
+        proposed: the plan, where only a part of it is being tried.
+        effect, objection: what the edit of that round did, and what speaks against it.
         failure: set once, and final: later stages pass the clip through.
         seconds: time spent on the round under way, in s.
         known_facts: of the original sound, from an earlier run: they are not measured again.
@@ -71,6 +77,9 @@ class ClipState:
     base: Base = Base.ORIGINAL
     plan: Plan | None = None
     scores: Scores | None = None
+    proposed: Plan | None = None
+    effect: EditEffect | None = None
+    objection: Objection | None = None
     failure: Failure | None = None
     seconds: float = 0.0
     known_facts: Facts | None = None
@@ -117,12 +126,18 @@ def resumed(ref: ClipRef, known: ClipDecision, *, captions: bool, scores: bool) 
         scores: whether the scores of its original and of its edits still hold.
     """
     history = known.history if scores else None
+    if history is not None and not captions and NEAR_SILENT in history.original.notes:
+        history = None
+    rounds = history.rounds if history else ()
+    if not captions:
+        # What speaks against an edit may depend on what is heard and seen.
+        rounds = tuple(replace(done, effect=None, objection=None) for done in rounds)
     return ClipState(
         ref=ref,
         captions=known.captions if captions else None,
         history=History(original=history.original) if history else None,
         known_facts=known.facts,
-        known_rounds=history.rounds if history else (),
+        known_rounds=rounds,
     )
 
 
@@ -147,8 +162,19 @@ def with_plan(state: ClipState, candidates: Sequence[Plan], base: Base, allowed:
     if plan.empty:
         return replace(state, history=record_exhausted(state.history), base=base, plan=None)
     actions = base_actions(state.history, base) + plan.actions
-    scores = next((done.scores for done in state.known_rounds if done.actions == actions), None)
-    return replace(state, base=base, plan=plan, scores=scores)
+    known = next((done for done in state.known_rounds if done.actions == actions), None)
+    if known is None:
+        return replace(state, base=base, plan=plan, scores=None)
+    return replace(state, base=base, plan=plan, scores=known.scores, effect=known.effect, objection=known.objection)
+
+
+def with_part(state: ClipState, part: Plan) -> ClipState:
+    """The clip with only a part of what was proposed; scored if that is known."""
+    if state.history is None or part == state.plan:
+        return state
+    actions = base_actions(state.history, state.base) + part.actions
+    known = next((done.scores for done in state.known_rounds if done.actions == actions), None)
+    return replace(state, plan=part, proposed=state.plan, scores=known)
 
 
 def with_scores(state: ClipState, policy: Policy) -> ClipState:
@@ -158,8 +184,11 @@ def with_scores(state: ClipState, policy: Policy) -> ClipState:
     if state.history is None or state.plan is None:
         history = History(original=state.scores)
     else:
-        history = record_round(state.history, state.base, state.plan, state.scores, policy, seconds=state.seconds)
-    return replace(state, history=history, plan=None, scores=None, seconds=0.0)
+        seen = Seen(effect=state.effect, objection=state.objection, proposed=state.proposed, seconds=state.seconds)
+        history = record_round(state.history, state.base, state.plan, state.scores, policy, seen)
+    return replace(
+        state, history=history, plan=None, proposed=None, scores=None, effect=None, objection=None, seconds=0.0
+    )
 
 
 def conclude(state: ClipState, policy: Policy) -> ClipDecision | None:

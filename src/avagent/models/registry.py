@@ -23,8 +23,10 @@ CAPTIONERS: Mapping[str, str] = {
     "video_llava": "avagent.models.captioners.video_llava:VideoLlavaCaptioner",
 }
 PLANNERS: Mapping[str, str] = {
+    "eager": "avagent.models.baselines.eager:EagerPlanner",
     "embedded": "avagent.models.embedded.planner:EmbeddedPlanner",
     "llm": "avagent.models.llm.planner:LLMPlanner",
+    "random": "avagent.models.baselines.random:RandomPlanner",
 }
 SCORERS: Mapping[str, str] = {
     "caption_xclip": "avagent.models.scorers.caption_xclip:CaptionXClipScorer",

@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from avagent.core.actions import ACTION_SETS, ACTIONS
-from avagent.core.decide import Acceptance, Policy
+from avagent.core.decide import Acceptance, Policy, Reflection
 from avagent.core.errors import RecipeError
 from avagent.media.container import AUDIO_CODECS
 from avagent.media.limits import DEFAULT_DECODING, DecodeLimits, MediaLimits
@@ -70,6 +70,7 @@ class PolicySection(_Section):
     threshold: float = Field(default=0.85, ge=0, le=1)
     max_rounds: int = Field(default=3, ge=0, le=20)
     acceptance: Acceptance = Acceptance.PARETO
+    reflection: Reflection = Reflection.EFFECTS
     min_gain_alignment: float | None = Field(default=None, ge=0, lt=1)
     min_gain_synchronization: float | None = Field(default=None, ge=0, lt=1)
 
@@ -245,6 +246,7 @@ class Recipe(_Section):
             threshold=section.threshold,
             max_rounds=section.max_rounds,
             acceptance=section.acceptance,
+            reflection=section.reflection,
             min_gain_alignment=margins[0] if alignment is None else alignment,
             min_gain_synchronization=margins[1] if synchronization is None else synchronization,
         )

@@ -67,7 +67,7 @@ def stage_fingerprints(wired: Wired) -> dict[str, str]:
     loop = {"policy": asdict(wired.loop.policy), "allowed": sorted(wired.loop.allowed)}
     depends = {
         Part.CAPTIONS: [reading, captioners],
-        Part.SCORES: [reading, scorers],
+        Part.SCORES: [reading, scorers, str(wired.loop.policy.reflection)],
         Part.DECISIONS: [reading, dict(wired.models), loop],
         Part.REPAIRS: [reading, recipe["output"]],
         Part.SHARDS: [reading, wired.provenance.fingerprint],

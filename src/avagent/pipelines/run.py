@@ -162,6 +162,7 @@ def commit_decisions(session: Session, tasks: Sequence[ShardTask], record: Mappi
             **record,
             **_timings(session),
             "counts": {"clips": counts.clips, "outcomes": outcomes, "rounds": counts.rounds},
+            "changes_made": counts.changes_made,
         },
     )
     return counts

@@ -183,6 +183,8 @@ def _round(done: Round) -> dict[str, Any]:
         },
         "scores": asdict(done.scores),
         "accepted": done.accepted,
+        "objection": done.objection,
+        "effect": asdict(done.effect) if done.effect else None,
     }
 
 
@@ -205,9 +207,9 @@ def _check_actions(record: Any) -> None:
     """Every action names its kind: the defaults of the classes must not decide which one is meant."""
     history: Any = _field(record, "history")
     for part in (record, *_items(history, "rounds")):
-        plan: Any = _field(part, "plan")
-        proposed = (_field(plan, "noise"), _field(plan, "coordination"))
-        for action in (*_items(part, "actions"), *(a for a in proposed if a is not None)):
+        plans: tuple[Any, ...] = (_field(part, "plan"), _field(part, "proposed"))
+        planned = [_field(plan, sort) for plan in plans for sort in ("noise", "coordination")]
+        for action in (*_items(part, "actions"), *(a for a in planned if a is not None)):
             _check_action(action)
 
 

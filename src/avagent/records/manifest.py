@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
@@ -14,8 +14,10 @@ import pyarrow.parquet as pq  # pyright: ignore[reportMissingTypeStubs]
 
 from avagent import storage
 from avagent.core.actions import Action, action_to_dict
+from avagent.core.effect import EditEffect
 from avagent.core.history import Round
 from avagent.core.state import ClipDecision, Outcome
+from avagent.records.changes_made import ChangesMade, effect_of
 from avagent.records.decisions import scores_after
 
 # pyarrow carries no types
@@ -31,6 +33,14 @@ _ROWS_A_GROUP = 16_384
 
 # (name, Arrow type, nullable)
 Columns = tuple[tuple[str, str, bool], ...]
+EFFECT_COLUMNS: Columns = (
+    ("si_sdr", "double", True),
+    ("loudness_change", "double", True),
+    ("moved_ms", "double", True),
+    ("tempo_change", "double", True),
+    ("transposed", "double", True),
+)
+"""How far an edited sound is from the original: see :class:`avagent.core.effect.EditEffect`."""
 CLIPS_COLUMNS: Columns = (
     ("key", "string", False),
     ("shard", "string", False),
@@ -44,6 +54,7 @@ CLIPS_COLUMNS: Columns = (
     ("rounds", "int32", False),
     ("fingerprint", "string", False),
     ("actions", "string", False),
+    *EFFECT_COLUMNS,
 )
 EVALUATION_COLUMNS: Columns = (
     ("evaluation_alignment_before", "double", True),
@@ -64,16 +75,19 @@ ROUNDS_COLUMNS: Columns = (
     ("alignment", "double", True),
     ("synchronization", "double", True),
     ("accepted", "bool", False),
+    ("objection", "string", True),
+    *EFFECT_COLUMNS,
     ("seconds", "double", False),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestCounts:
-    """Rows written: clips by outcome, and rounds."""
+    """Rows written: clips by outcome, and rounds; and how far the edited sounds are from the originals."""
 
     outcomes: tuple[tuple[Outcome, int], ...]
     rounds: int
+    changes_made: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def clips(self) -> int:
@@ -116,6 +130,7 @@ def write_manifest(
         OSError: writing failed.
     """
     outcomes: Counter[Outcome] = Counter()
+    changes = ChangesMade()
     rounds = 0
     columns = CLIPS_COLUMNS + (EVALUATION_COLUMNS if evaluated else ())
     with (
@@ -127,10 +142,13 @@ def write_manifest(
                 more = evaluation_cells(decision) if evaluated else {}
                 clip_table.add(clip_row(decision, shard, fingerprint) | more)
                 outcomes[decision.outcome] += 1
+                changes.add(shard, decision)
                 for row in round_rows(decision, shard):
                     round_table.add(row)
                     rounds += 1
-    return ManifestCounts(outcomes=tuple((o, outcomes[o]) for o in Outcome if outcomes[o]), rounds=rounds)
+    return ManifestCounts(
+        outcomes=tuple((o, outcomes[o]) for o in Outcome if outcomes[o]), rounds=rounds, changes_made=changes.record()
+    )
 
 
 def clip_row(decision: ClipDecision, shard: str, fingerprint: str) -> dict[str, Any]:
@@ -150,7 +168,13 @@ def clip_row(decision: ClipDecision, shard: str, fingerprint: str) -> dict[str, 
         "rounds": len(decision.history.rounds) if decision.history else 0,
         "fingerprint": fingerprint,
         "actions": _compact([action_to_dict(action) for action in decision.actions]),
+        **effect_cells(effect_of(decision)),
     }
+
+
+def effect_cells(effect: EditEffect | None) -> dict[str, float | None]:
+    """By column; a round, or a clip, without an edit has none."""
+    return {name: getattr(effect, name) if effect else None for name, _, _ in EFFECT_COLUMNS}
 
 
 def evaluation_cells(decision: ClipDecision) -> dict[str, float | None]:
@@ -179,6 +203,8 @@ def round_rows(decision: ClipDecision, shard: str) -> Iterator[dict[str, Any]]:
             "alignment": done.scores.alignment,
             "synchronization": done.scores.synchronization,
             "accepted": done.accepted,
+            "objection": done.objection,
+            **effect_cells(done.effect),
             "seconds": done.seconds,
         }
 

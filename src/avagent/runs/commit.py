@@ -53,7 +53,7 @@ def finalize(
     rows = ((r.name, _final_decisions(output, r)) for r in ordered)
     counts = write_manifest(output, rows, fingerprint=fingerprint, evaluated=evaluated)
     _check_counts(ordered, counts)
-    write_run(output, {**run, "counts": run_counts(ordered, counts)})
+    write_run(output, {**run, "counts": run_counts(ordered, counts), "changes_made": counts.changes_made})
     write_index(output, (report for report in ordered if report.url is not None))
     remove_temporaries(output)
     storage.write_bytes(storage.join(output, SUCCESS_FILE), b"")

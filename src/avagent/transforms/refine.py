@@ -29,7 +29,7 @@ from avagent.transforms.stages import (
     score_edits,
     score_originals,
 )
-from avagent.transforms.store import StoreConfig, process_store
+from avagent.transforms.store import process_store
 
 DONE = "done"
 RETRY = "retry"
@@ -75,7 +75,7 @@ class RefineRound(beam.PTransform):
         scored: Any = (
             states
             | "Plan" >> _infer(loop, loop.planner, plan, "plan")
-            | "Edit" >> beam.Map(_edit, store=loop.store)
+            | "Edit" >> beam.Map(_edit, loop=loop)
             | "Score" >> _infer(loop, loop.scorer, score_edits, "score")
         )
         return _decided(scored, loop)
@@ -121,10 +121,10 @@ class EvaluateDecisions(beam.PTransform):
         return evaluated
 
 
-def _edit(state: ClipState, store: StoreConfig) -> ClipState:
-    media = process_store(store)
+def _edit(state: ClipState, loop: Loop) -> ClipState:
+    media = process_store(loop.store)
     with stage_latency("edit"), count_cache(media):
-        return edit_clip(state, media)
+        return edit_clip(state, media, loop.policy)
 
 
 def _decide(state: ClipState, loop: Loop) -> Iterator[ClipDecision | TaggedOutput]:

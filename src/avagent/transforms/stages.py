@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from avagent.core.captions import Caption, Captions
-from avagent.core.decide import Policy, base_actions
+from avagent.core.decide import Policy, Reflection, base_actions
 from avagent.core.errors import ClipError
+from avagent.core.evidence import unjudgeable
 from avagent.core.history import Base
 from avagent.core.ports import Captioner, ClipView, Planner, PlanRequest, Scorer
-from avagent.core.state import ClipState, failed, next_base, with_plan, with_scores
+from avagent.core.scores import Scores
+from avagent.core.state import ClipState, failed, next_base, with_part, with_plan, with_scores
+from avagent.media.effects import edit_effect, reflect_on
 from avagent.media.store import MediaStore
 
 ItemT = TypeVar("ItemT")
@@ -46,13 +50,27 @@ def _captions(audio: Caption | ClipError | None, video: Caption | ClipError | No
 
 
 def score_originals(states: Sequence[ClipState], scorer: Scorer, store: MediaStore) -> list[ClipState]:
-    """Score the sound as it came, unless its scores are known."""
+    """Score the sound as it came, unless its scores are known, or its facts say that nothing can be said of it."""
     return _on_views(
-        states,
-        lambda s: store.view(s.ref) if s.history is None else None,
+        [_measured(state, store) for state in states],
+        lambda s: store.view(s.ref) if s.history is None and s.scores is None else None,
         scorer.score,
         lambda s, scores: replace(s, scores=scores),
     )
+
+
+def _measured(state: ClipState, store: MediaStore) -> ClipState:
+    if state.failure is not None or state.history is not None:
+        return replace(state, facts=state.facts or state.known_facts)
+    try:
+        facts = state.known_facts or store.view(state.ref).facts()
+    except ClipError as error:
+        return failed(state, error)
+    note = unjudgeable(facts, state.captions)
+    scores = None
+    if note is not None:
+        scores = Scores(alignment=None, synchronization=None, alignment_note=note, synchronization_note=note)
+    return replace(state, facts=facts, scores=scores)
 
 
 def score_edits(states: Sequence[ClipState], scorer: Scorer, store: MediaStore) -> list[ClipState]:
@@ -107,15 +125,22 @@ def _plan_request(state: ClipState, base: Base, allowed: frozenset[str], store: 
     )
 
 
-def edit_clip(state: ClipState, store: MediaStore) -> ClipState:
-    """Make the edited sound of a clip that has a plan and is to be scored; it stays in the store."""
-    if state.plan is None or state.scores is not None:
+def edit_clip(state: ClipState, store: MediaStore, policy: Policy) -> ClipState:
+    """Make the edited sound of a clip that has a plan, and see what the edit did; it stays in the store.
+
+    What the edit did is known if an earlier run measured it.
+    """
+    if state.plan is None or state.history is None or state.failure is not None or state.effect is not None:
         return state
+    history, base = state.history, base_actions(state.history, state.base)
+    views = partial(store.view, state.ref)
     try:
-        _edited_view(state, store).audio()
+        if policy.reflection is Reflection.SCORES:
+            return replace(state, effect=edit_effect(views, base, state.plan))
+        found = reflect_on(views, base, state.plan, state.captions, lambda p: history.tried(p, base + p.actions))
     except ClipError as error:
         return failed(state, error)
-    return state
+    return replace(with_part(state, found.plan), effect=found.effect, objection=found.objection)
 
 
 def close_round(state: ClipState, policy: Policy) -> ClipState:

