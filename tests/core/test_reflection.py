@@ -120,6 +120,8 @@ def test_filling_changes_gaps_alone():
     assert judge(change(FillBlanks()), CLEAN, changed_s=0.0) is Objection.NO_GAPS
     assert judge(change(FillBlanks()), replace(gaps, gap_seconds=2.0), changed_s=2.0) is Objection.NO_GAPS
     assert judge(change(FillBlanks()), replace(gaps, coded_gaps=True, longest_gap=0.2)) is Objection.NO_GAPS
+    assert judge(change(FillBlanks(coded=True)), gaps, changed_s=0.25) is Objection.NO_GAPS
+    assert judge(change(FillBlanks(coded=True)), replace(gaps, coded_gaps=True), changed_s=0.25) is None
 
 
 def test_a_shift_undoes_a_measured_lag():

@@ -182,7 +182,7 @@ def _of_change(
         case Volume():
             return _of_volume(change, before, after, captions)
         case FillBlanks():
-            return _of_filling(effect, before, after)
+            return _of_filling(change, effect, before, after)
         case Shift():
             return None if _mends_lag(change, before, after) else Objection.NO_LAG
         case Speed():
@@ -211,11 +211,13 @@ def _of_volume(change: Volume, before: Facts, after: Facts, captions: Captions |
     return None if USUAL_LUFS[0] <= after.loudness <= USUAL_LUFS[1] else Objection.USUAL_LEVEL
 
 
-def _of_filling(effect: EditEffect, before: Facts, after: Facts) -> Objection | None:
+def _of_filling(change: FillBlanks, effect: EditEffect, before: Facts, after: Facts) -> Objection | None:
     """Filling changes what lies in the measured gaps and their edges, and fewer gaps are left.
 
     Much silence, or long faint stretches, are pauses of a programme that was gated, or mixed on silence.
     """
+    if change.coded and not before.coded_gaps:
+        return Objection.NO_GAPS
     if before.gap_seconds > MOST_GAPS * before.duration or (before.coded_gaps and before.longest_gap > CODED_GAP_S):
         return Objection.NO_GAPS
     room = 1.5 * before.gap_seconds + 0.03 * (before.gap_count + 1)
