@@ -263,7 +263,7 @@ def _markdown(data: dict[str, Rows]) -> str:
     lines = [
         "# Declipping",
         "",
-        "Made by `make bench BENCHES=bench/declip.py`; what is what: the docstring of that file.",
+        "Made by `make bench BENCHES=bench/declip.py`, whose docstring tells what is what.",
     ]
     for name, rows in data.items():
         columns = list(rows[0])
