@@ -46,7 +46,7 @@ def test_the_lag_is_that_of_the_touches_not_of_the_motion_before(lag: float, see
     moments = _moments(seed)
     found = judge_time(onset_cues(_onsets(moments + lag), ONSET_RATE, _seen(moments, rate=rate)))
     assert found.in_time is not None
-    assert found.lag_ms == pytest.approx(1000.0 * lag, abs=30.0)
+    assert found.lag_ms == pytest.approx(1000.0 * lag, abs=40.0)
     assert TOUCHES in found.cues
 
 
@@ -97,5 +97,6 @@ def test_motion_alone_speaks_where_impacts_were_not_measured() -> None:
     moments = _moments(9)
     seen = _seen(moments)
     cues = onset_cues(_onsets(moments), ONSET_RATE, Motion(seen.energy, seen.times))
-    assert [cue.name for cue in cues] == [TOUCHES, MOTION]
-    assert all(cue.log_ratio is not None and cue.log_ratio.shape == (TEMPO_STEPS, 401) for cue in cues)
+    assert [(cue.name, cue.reason) for cue in cues] == [(TOUCHES, "no_impacts"), (MOTION, None)]
+    assert cues[1].log_ratio is not None
+    assert cues[1].log_ratio.shape == (TEMPO_STEPS, 401)

@@ -124,12 +124,14 @@ def test_golden_record_of_an_improved_clip():
                 "synchronization": None,
                 "alignment_note": None,
                 "synchronization_note": "still_picture",
+                "timing": None,
             },
             "after": {
                 "alignment": 0.75,
                 "synchronization": None,
                 "alignment_note": None,
                 "synchronization_note": "still_picture",
+                "timing": None,
             },
         },
         "rounds": [
@@ -142,6 +144,7 @@ def test_golden_record_of_an_improved_clip():
                     "synchronization": None,
                     "alignment_note": None,
                     "synchronization_note": "still_picture",
+                    "timing": None,
                 },
                 "accepted": True,
             }

@@ -15,7 +15,7 @@ from avagent.core.decide import Policy, base_actions
 from avagent.core.errors import ClipError, EditError
 from avagent.core.history import Base
 from avagent.core.ports import Captioner, ClipView, Planner, PlanRequest, Scorer
-from avagent.core.scores import Scores, with_lag
+from avagent.core.scores import Scores, with_timing
 from avagent.core.state import ClipState, failed, next_base, with_plan, with_scores
 from avagent.media.store import MediaStore
 
@@ -108,7 +108,7 @@ def _plan_request(state: ClipState, base: Base, allowed: frozenset[str], store: 
     return PlanRequest(
         key=state.ref.key,
         captions=state.captions or Captions(audio=None, video=None),
-        facts=with_lag(facts, scores),
+        facts=with_timing(facts, scores),
         history=state.history,
         base=base,
         allowed=allowed,

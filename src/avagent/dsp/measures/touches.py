@@ -88,7 +88,7 @@ class _Chance:
 def onset_cues(onset: FloatArray, onset_rate: float, motion: Motion) -> tuple[TimeCue, ...]:
     """The evidence of touches and of motion.
 
-    Silent with `still_picture`, `too_short`, `no_onsets`.
+    Silent with `still_picture`, `too_short`, `no_onsets`, `no_impacts`.
 
     Args:
         onset: float32 [n], from :func:`avagent.dsp.measures.onset.onset_strength`.
@@ -122,7 +122,7 @@ def _silent(reason: str) -> tuple[TimeCue, ...]:
 
 def _cue(kind: _Kind, seen: _Curve | None, sounds: Sequence[_Curve], tempos: Array, own: _Curve) -> TimeCue:
     if seen is None:
-        return TimeCue(name=kind.name, reason="still_picture")
+        return TimeCue(name=kind.name, reason="no_impacts" if kind.name == TOUCHES else "still_picture")
     heights, seconds = _match(seen, sounds, tempos)
     found, mixed = heights[:TEMPO_STEPS], heights[TEMPO_STEPS:]
     chance = _chance(mixed.ravel(), _moved_round(seen, own))
@@ -156,9 +156,11 @@ def _with_lead(ratio: Array, kind: _Kind) -> Array:
 def _picture(kind: _Kind, motion: Motion) -> _Curve | None:
     """One of the picture's curves; None where nothing happens."""
     times, values = motion.times, motion.impact
-    if kind.name == MOTION or values is None:
+    if kind.name == MOTION:
         # A change between two pictures happened somewhere between them.
         times, values = 0.5 * (times[1:] + times[:-1]), motion.energy[1:]
+    if values is None:
+        return None
     first, last = max(0, int(np.ceil(times[0] * RATE))), int(min(times[-1], LONGEST_SECONDS) * RATE)
     if last <= first:
         return None

@@ -23,6 +23,7 @@ from avagent.core.actions import (
 )
 from avagent.core.captions import Captions
 from avagent.core.facts import Facts, NoiseColour
+from avagent.core.time_judgement import TimeJudgement
 from avagent.models.embedded.programme import steady_programme
 from avagent.models.embedded.purity import MENDABLE, clipping_factor, loud_factor, quiet_factor
 
@@ -33,7 +34,6 @@ NOISE_CONFIDENCE, UNKNOWN_NOISE_CONFIDENCE = 0.5, 0.95
 HUM_CONFIDENCE, HUM_ABOVE_DB = 0.7, -30.0
 TARGET_LUFS = -23.0
 """EBU R 128."""
-LAG_MS, LAG_CONFIDENCE = 60.0, 0.25
 MISMATCH_SHARE, MISMATCH_LEAST_S, MISMATCH_MOST = 0.015, 0.06, 0.15
 
 
@@ -86,14 +86,24 @@ def coordination_findings(facts: Facts) -> Iterator[CoordinationFinding]:
     """All other faults, the most certain first."""
     if facts.gap_count > 0:
         yield _dropouts(facts)
-    if (drift := _drift(facts)) is not None:
+    timing = facts.timing
+    if timing is not None and timing.in_time is not None:
+        if timing.calls_for_an_edit:
+            yield _out_of_time(timing)
+    elif (drift := _drift(facts)) is not None:
         yield drift
-    if facts.lag is not None and facts.lag.confidence >= LAG_CONFIDENCE and abs(facts.lag.value) >= LAG_MS:
-        yield CoordinationFinding(
-            f"the sound comes {facts.lag.value:+.0f} ms after the picture (confidence {facts.lag.confidence:.2f})",
-            (Shift(milliseconds=round(-facts.lag.value, 1)),),
-        )
     yield from _level(facts)
+
+
+def _out_of_time(timing: TimeJudgement) -> CoordinationFinding:
+    """Another tempo first, for a plan holds one action on time: what is left of a lag, the next round sees."""
+    told = f"(by {', '.join(timing.cues)}; probability {timing.out_of_time:.2f})"
+    if timing.tempo == 1.0:
+        why = f"the sound comes {timing.lag_ms:+.0f} +- {timing.lag_error_ms:.0f} ms after the picture {told}"
+        return CoordinationFinding(why, (Shift(milliseconds=round(-timing.lag_ms, 1)),))
+    factor = round(1.0 / timing.tempo, 4)
+    why = f"the sound runs at {timing.tempo:.3f} +- {timing.tempo_error:.3f} of the picture's tempo {told}"
+    return CoordinationFinding(why, (Speed(factor=factor), Speed(factor=factor, mode="resample")))
 
 
 def _drift(facts: Facts) -> CoordinationFinding | None:
