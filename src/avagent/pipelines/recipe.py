@@ -44,6 +44,8 @@ _SHOWN_FAULTS = 8
 NO_RESULT_DEPENDS_ON = ("worker", "max_failure_ratio", "failure_check_after")
 """Keys of a recipe that are no part of its fingerprint."""
 
+SCORES = ("alignment", "synchronization")
+
 _SHARDS, _MEDIA = ShardLimits(), MediaLimits()
 
 
@@ -58,10 +60,37 @@ class ModelSection(_Section):
     options: Mapping[str, JsonValue] = Field(default_factory=dict)
 
 
-class ScorerSection(ModelSection):
+class OneScorer(ModelSection):
     """A scorer, and the calibration file that `avagent calibrate` made for it; None: its own, if it ships one."""
 
     calibration: str | None = Field(default=None, description="relative to the recipe's file")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class ScorerSection(OneScorer):
+    """One scorer, or two: one's alignment beside another one's synchronization, each with its own calibration."""
+
+    name: str = ""
+    alignment: OneScorer | None = None
+    synchronization: OneScorer | None = None
+
+    @model_validator(mode="after")
+    def _one_or_two(self) -> ScorerSection:
+        parts = [part for part in (self.alignment, self.synchronization) if part is not None]
+        if self.name and not parts:
+            return self
+        if self.name or self.options or self.calibration is not None or len(parts) != len(SCORES):
+            raise ValueError("name one scorer (name, options, calibration), or two: alignment and synchronization")
+        return self
+
+    def parts(self, port: str) -> tuple[tuple[str, OneScorer], ...]:
+        """Of two in one: the name of each, below the port's, and each."""
+        both = zip(SCORES, (self.alignment, self.synchronization), strict=True)
+        return tuple((f"{port}.{score}", part) for score, part in both if part is not None)
 
 
 class PolicySection(_Section):
@@ -255,9 +284,10 @@ class Recipe(_Section):
         if content["evaluation_scorer"] is None:
             del content["evaluation_scorer"]
         for section in (content["scorer"], content.get("evaluation_scorer")):
-            if section is not None:
-                # Its content is part of the scorer's fingerprint; where it lies decides nothing.
-                del section["calibration"]
+            for part in () if section is None else (section, *(section.pop(s) for s in SCORES if s in section)):
+                if part is not None:
+                    # Its content is part of the scorer's fingerprint; where it lies decides nothing.
+                    del part["calibration"]
         text = json.dumps({"recipe": content, "models": dict(model_fingerprints)}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -317,12 +347,11 @@ def _parse_yaml(name_or_file: str, text: str) -> dict[str, Any]:
 def _anchor_calibrations(data: dict[str, Any], folder: Path) -> None:
     """Names of calibration files are relative to the recipe's; on the command line, to the working folder."""
     for port in ("scorer", "evaluation_scorer"):
-        section = data.get(port)
-        if not isinstance(section, dict):
-            continue
-        name = section.get("calibration")
-        if isinstance(name, str) and "://" not in name:
-            section["calibration"] = str(folder / Path(name).expanduser())
+        whole = data.get(port)
+        for section in (whole, *(whole.get(s) for s in SCORES)) if isinstance(whole, dict) else ():
+            name = section.get("calibration") if isinstance(section, dict) else None
+            if isinstance(name, str) and "://" not in name:
+                section["calibration"] = str(folder / Path(name).expanduser())
 
 
 def _override(data: dict[str, Any], pair: str) -> None:
