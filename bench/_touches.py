@@ -10,8 +10,10 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import av
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import Interpolation
 from scipy.ndimage import gaussian_filter
 
 from avagent.core.media import ByteArray, FloatArray, Waveform
@@ -82,6 +84,15 @@ def render(scene: Touch) -> Shot:
     times = np.arange(int(scene.seconds * scene.frame_rate)) / scene.frame_rate
     luma = np.stack(list(_pictures(scene, rng, contacts, times)))
     return Shot(luma, times, _sound(scene, rng, contacts), contacts)
+
+
+def shrink(luma: ByteArray, width: int = 96) -> Iterator[ByteArray]:
+    """As pictures are handed to the measure of motion."""
+    for picture in luma:
+        frame = av.VideoFrame.from_ndarray(picture, format="gray")
+        height = max(2, round(frame.height * width / frame.width / 2) * 2)
+        small = frame.reformat(width=width, height=height, format="gray", interpolation=Interpolation.AREA)
+        yield np.asarray(small.to_ndarray(), dtype=np.uint8)
 
 
 def contact_sound(recording: FloatArray, rate: int, seconds: float = 0.6) -> FloatArray:

@@ -52,6 +52,8 @@ def _joined(fit: Scores | ClipError, time: Scores | ClipError) -> Scores | ClipE
     return Scores(
         alignment=fit.alignment,
         alignment_note=fit.alignment_note,
+        match=fit.match,
+        purity=fit.purity,
         synchronization=time.synchronization,
         synchronization_note=time.synchronization_note,
         timing=time.timing,
