@@ -188,9 +188,7 @@ def _common(trials: Sequence[Trial]) -> dict[str, object]:
     errors = [abs(t.found.tempo / t.tempo - 1.0) for t in off if t.repaired]
     return {
         "as they are: evaluable": share(still, lambda t: t.found.in_time is not None),
-        "as they are: in time": share(
-            [t for t in still if t.found.in_time is not None], lambda t: t.found.in_time > 0.5
-        ),
+        "as they are: in time": share(judged, lambda t: (t.found.in_time or 0.0) > 0.5),
         "as they are: edited": share(still, lambda t: t.found.calls_for_an_edit),
         "200 and 400 ms off: repaired": share(late, lambda t: t.repaired),
         "the same, of the evaluable": share(known, lambda t: t.repaired),
