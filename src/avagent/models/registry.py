@@ -33,6 +33,7 @@ SCORERS: Mapping[str, str] = {
     "imagebind": "avagent.models.scorers.imagebind:ImageBindScorer",
     "lips": "avagent.models.embedded.time_scorer:TimeScorer",
     "pe_av": "avagent.models.scorers.pe_av:PeAvScorer",
+    "syncnet": "avagent.models.scorers.syncnet:SyncNetScorer",
 }
 
 

@@ -349,7 +349,9 @@ def _anchor_calibrations(data: dict[str, Any], folder: Path) -> None:
     for port in ("scorer", "evaluation_scorer"):
         whole = data.get(port)
         for section in (whole, *(whole.get(s) for s in SCORES)) if isinstance(whole, dict) else ():
-            name = section.get("calibration") if isinstance(section, dict) else None
+            if not isinstance(section, dict):
+                continue
+            name = section.get("calibration")
             if isinstance(name, str) and "://" not in name:
                 section["calibration"] = str(folder / Path(name).expanduser())
 

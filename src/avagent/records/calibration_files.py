@@ -67,4 +67,5 @@ def _raw(values: dict[str, Any]) -> RawScores:
     timing: dict[str, Any] | None = values.pop("timing", None)
     if timing is None:
         return RawScores(**values)
-    return RawScores(**values, timing=TimeJudgement(**{**timing, "cues": tuple(timing["cues"])}))
+    cues = tuple(str(cue) for cue in timing.pop("cues"))
+    return RawScores(**values, timing=TimeJudgement(**timing, cues=cues))

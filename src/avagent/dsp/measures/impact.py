@@ -57,7 +57,8 @@ def impact_curve(film: ByteArray, moving: Mask | None = None, unknown: Mask | No
     flux = np.concatenate([_flux(film[i : i + _CHUNK + 1], seen) for i in range(0, film.shape[0] - 1, _CHUNK)])
     if unknown is not None and 0 < np.count_nonzero(unknown[1:]) < len(flux):
         at, known = np.arange(len(flux)), np.flatnonzero(~unknown[1:])
-        flux = np.stack([np.interp(at, known, row[known]) for row in flux.T], axis=1).astype(np.float32)
+        filled: list[npt.NDArray[np.float64]] = [np.interp(at, known, row[known]) for row in flux.T]
+        flux = np.stack(filled, axis=1).astype(np.float32)
     loss = np.maximum(flux[:-1] - flux[1:], np.float32(0.0)).sum(axis=1)
     before = flux[:-1].sum(axis=1)
     least = np.float32(_LEAST_SHARE * max(float(flux.sum(axis=1).max()), 1e-6))

@@ -133,7 +133,7 @@ def _cue(kind: _Kind, seen: _Curve | None, sounds: Sequence[_Curve], tempos: Arr
     # A better fit than expected is no evidence against.
     ratio = -0.5 * np.minimum(found - expected, 0.0) ** 2 / wide - 0.5 * np.log(2.0 * np.pi * wide)
     ratio -= chance.log_density(found)
-    peak = float(found[TEMPO_STEPS // 2].max())
+    peak = np.max(found[TEMPO_STEPS // 2])
     return TimeCue(
         name=kind.name,
         log_ratio=_with_lead(ratio, kind).astype(np.float32),
@@ -211,8 +211,8 @@ def _match(seen: _Curve, sounds: Sequence[_Curve], tempos: Array) -> tuple[Array
     # The lag counts in the sound's own time, and the sound was stretched by its tempo.
     steps = np.arange(-reach, reach + 1) * float(LAG_STEP_MS)
     grid = lag_grid()
-    rows = [np.interp(grid, steps / t, row) for t, row in zip(tempos, height, strict=True)]
-    lasting = [np.interp(grid, steps / t, row) for t, row in zip(tempos, seconds, strict=True)]
+    rows: list[Array] = [np.interp(grid, steps / t, row) for t, row in zip(tempos, height, strict=True)]
+    lasting: list[Array] = [np.interp(grid, steps / t, row) for t, row in zip(tempos, seconds, strict=True)]
     return np.stack(rows), np.stack(lasting)
 
 
@@ -224,7 +224,8 @@ def _moved_round(seen: _Curve, sound: _Curve) -> Array:
         return np.zeros(0)
     one, two = seen.values[first : first + size], sound.values[first : first + size]
     scale = size * max(float(one.std() * two.std()), 1e-9)
-    ring = irfft(np.conj(rfft(one - one.mean())) * rfft(two - two.mean()), size) / scale
+    spectrum: npt.NDArray[np.complex128] = np.conj(rfft(one - one.mean())) * rfft(two - two.mean())
+    ring = np.asarray(irfft(spectrum, size), dtype=np.float64) / scale
     steps = np.arange(size)
     return ring[np.minimum(steps, size - steps) > _BEYOND_S * RATE] * np.sqrt(size / RATE)
 
@@ -253,4 +254,5 @@ def _shuffled(curve: Array) -> Iterator[Array]:
             at = near + int(np.argmin(curve[near : at + least // 2]))
             cuts.append(at)
         pieces = [curve[start:stop] for start, stop in pairwise([*cuts, curve.size])]
-        yield np.concatenate([pieces[i] for i in random.permutation(len(pieces)).tolist()])
+        order: list[int] = random.permutation(len(pieces)).tolist()
+        yield np.concatenate([pieces[i] for i in order])
