@@ -133,11 +133,11 @@ def _cue(kind: _Kind, seen: _Curve | None, sounds: Sequence[_Curve], tempos: Arr
     # A better fit than expected is no evidence against.
     ratio = -0.5 * np.minimum(found - expected, 0.0) ** 2 / wide - 0.5 * np.log(2.0 * np.pi * wide)
     ratio -= chance.log_density(found)
-    peak = np.max(found[TEMPO_STEPS // 2])
+    highest: Array = np.max(mixed, axis=1)
     return TimeCue(
         name=kind.name,
-        log_ratio=_with_lead(ratio, kind).astype(np.float32),
-        surrogates=float(np.mean(mixed.max(axis=1) >= peak)),
+        log_ratio=np.asarray(_with_lead(ratio, kind), dtype=np.float32),
+        surrogates=np.count_nonzero(highest >= np.max(found[TEMPO_STEPS // 2])) / highest.size,
     )
 
 
@@ -224,8 +224,9 @@ def _moved_round(seen: _Curve, sound: _Curve) -> Array:
         return np.zeros(0)
     one, two = seen.values[first : first + size], sound.values[first : first + size]
     scale = size * max(float(one.std() * two.std()), 1e-9)
-    spectrum: npt.NDArray[np.complex128] = np.conj(rfft(one - one.mean())) * rfft(two - two.mean())
-    ring = np.asarray(irfft(spectrum, size), dtype=np.float64) / scale
+    first_spectrum = np.asarray(rfft(one - one.mean()), dtype=np.complex128)
+    second_spectrum = np.asarray(rfft(two - two.mean()), dtype=np.complex128)
+    ring = np.asarray(irfft(np.conj(first_spectrum) * second_spectrum, size), dtype=np.float64) / scale
     steps = np.arange(size)
     return ring[np.minimum(steps, size - steps) > _BEYOND_S * RATE] * np.sqrt(size / RATE)
 
