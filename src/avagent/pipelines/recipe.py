@@ -16,10 +16,7 @@ from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
-    JsonValue,
     PrivateAttr,
     ValidationError,
     field_validator,
@@ -31,6 +28,7 @@ from avagent.core.decide import Acceptance, Policy
 from avagent.core.errors import RecipeError
 from avagent.media.container import AUDIO_CODECS
 from avagent.media.limits import DEFAULT_DECODING, DecodeLimits, MediaLimits
+from avagent.pipelines.model_sections import SCORES, ModelSection, ScorerSection, Section
 from avagent.shards.formats import ShardOptions
 from avagent.shards.limits import ShardLimits
 from avagent.shards.media_names import DEFAULT_SUFFIXES, SuffixMapping
@@ -44,56 +42,10 @@ _SHOWN_FAULTS = 8
 NO_RESULT_DEPENDS_ON = ("worker", "max_failure_ratio", "failure_check_after")
 """Keys of a recipe that are no part of its fingerprint."""
 
-SCORES = ("alignment", "synchronization")
-
 _SHARDS, _MEDIA = ShardLimits(), MediaLimits()
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ModelSection(_Section):
-    """One port's implementation: its registered name and its options."""
-
-    name: str
-    options: Mapping[str, JsonValue] = Field(default_factory=dict)
-
-
-class OneScorer(ModelSection):
-    """A scorer, and the calibration file that `avagent calibrate` made for it; None: its own, if it ships one."""
-
-    calibration: str | None = Field(default=None, description="relative to the recipe's file")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _by_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-
-class ScorerSection(OneScorer):
-    """One scorer, or two: one's alignment beside another one's synchronization, each with its own calibration."""
-
-    name: str = ""
-    alignment: OneScorer | None = None
-    synchronization: OneScorer | None = None
-
-    @model_validator(mode="after")
-    def _one_or_two(self) -> ScorerSection:
-        parts = [part for part in (self.alignment, self.synchronization) if part is not None]
-        if self.name and not parts:
-            return self
-        if self.name or self.options or self.calibration is not None or len(parts) != len(SCORES):
-            raise ValueError("name one scorer (name, options, calibration), or two: alignment and synchronization")
-        return self
-
-    def parts(self, port: str) -> tuple[tuple[str, OneScorer], ...]:
-        """Of two in one: the name of each, below the port's, and each."""
-        both = zip(SCORES, (self.alignment, self.synchronization), strict=True)
-        return tuple((f"{port}.{score}", part) for score, part in both if part is not None)
-
-
-class PolicySection(_Section):
+class PolicySection(Section):
     """The loop's bounds; see :class:`avagent.core.decide.Policy`. A margin left out is the scorer's own noise."""
 
     threshold: float = Field(default=0.85, ge=0, le=1)
@@ -103,7 +55,7 @@ class PolicySection(_Section):
     min_gain_synchronization: float | None = Field(default=None, ge=0, lt=1)
 
 
-class OutputSection(_Section):
+class OutputSection(Section):
     """How the repaired sound is written: `source` keeps the source's codec, else FFmpeg's name of one."""
 
     audio_codec: str = "source"
@@ -116,7 +68,7 @@ class OutputSection(_Section):
         return value
 
 
-class WebDatasetSection(_Section):
+class WebDatasetSection(Section):
     """Which members of a sample are what, by suffix: of each list, the first that a sample has."""
 
     media: tuple[str, ...] = DEFAULT_SUFFIXES.media
@@ -137,7 +89,7 @@ class WebDatasetSection(_Section):
         return SuffixMapping(media=self.media, audio=self.audio)
 
 
-class TFRecordSection(_Section):
+class TFRecordSection(Section):
     """Which features of a record are what: of each list, the first that a record has."""
 
     key: tuple[str, ...] = Field(default=DEFAULT_FIELDS.key, description="none, or not there: records are numbered")
@@ -160,7 +112,7 @@ class TFRecordSection(_Section):
         return FieldMapping(key=self.key, media=self.media, audio=self.audio, frames=self.frames)
 
 
-class LimitsSection(_Section):
+class LimitsSection(Section):
     """What a shard, its media and their decoding may claim and cost before a clip is given up; see docs/limits.md."""
 
     entries: int = Field(default=_SHARDS.entries, ge=1, description="headers, or records, of one shard")
@@ -196,7 +148,7 @@ class LimitsSection(_Section):
         return DecodeLimits(decode_seconds=self.decode_seconds, decode_memory_mib=self.decode_memory_mib)
 
 
-class WorkerSection(_Section):
+class WorkerSection(Section):
     """What a worker may use; no decision depends on it."""
 
     cache_mib: int = Field(default=256, ge=16, description="media held in memory, per process")
@@ -208,7 +160,7 @@ class WorkerSection(_Section):
     )
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """Everything that a run's result depends on, besides its input."""
 
     name: str

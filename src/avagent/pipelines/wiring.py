@@ -15,7 +15,8 @@ from avagent.core.failure_rate import FailureLimit
 from avagent.core.ports import Scorer
 from avagent.models.registry import build_captioner, build_planner, build_scorer
 from avagent.models.scorers.two import TwoScorers
-from avagent.pipelines.recipe import SCORES, OneScorer, Recipe, ScorerSection
+from avagent.pipelines.model_sections import SCORES, OneScorer, ScorerSection
+from avagent.pipelines.recipe import Recipe
 from avagent.records.calibration_files import read_calibrations
 from avagent.records.decisions import Provenance
 from avagent.storage.retries import configure

@@ -17,7 +17,8 @@ A_FACE_WAS_SEEN = ("several_faces", "face_too_small", "face_too_short")
 def synchronization(view: ClipView, frames: int = FRAMES) -> TimeJudgement:
     """When the (edited) sound of a clip comes, and how fast it runs.
 
-    Faces are looked for in at most `frames` pictures. Touches and motion were weighed for the facts; they are weighed again only where lips have something to add.
+    Faces are looked for in at most `frames` pictures. Touches and motion were weighed for the facts; they are weighed
+    again only where lips have something to add.
 
     Raises:
         ClipError: sound or picture cannot be decoded.

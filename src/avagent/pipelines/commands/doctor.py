@@ -21,8 +21,9 @@ from avagent.models.needs import Need, model_needs
 from avagent.models.registry import build_captioner, build_planner
 from avagent.pipelines.doctor_findings import Finding, Health
 from avagent.pipelines.machine import memory_findings
+from avagent.pipelines.model_sections import ModelSection
 from avagent.pipelines.options import recipe_options
-from avagent.pipelines.recipe import ModelSection, Recipe, load_recipe
+from avagent.pipelines.recipe import Recipe, load_recipe
 from avagent.pipelines.wiring import EVALUATION_SCORER, SCORER, calibrated_scorer
 
 _MIN_PYTHON = (3, 11)
