@@ -1,7 +1,7 @@
 """How well time is judged: rendered touches, talking films, other tempos, codecs, other sounds, and the cost.
 
     python tools/fetch_media.py --film
-    python bench/timing.py [--scenes N] [--pairs N]
+    python bench/timing.py [--scenes N] [--pairs N] [--only WORDS]
 
 Thresholds and priors were set on touches that sound like a keyboard (Debian's bucklespring-data) and like the stamps'
 recordings, on the stamps' moving pictures, and lips on the films of group `set`; everything below goes by other
@@ -324,6 +324,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How well time is judged.")
     parser.add_argument("--scenes", type=int, default=40, help="rendered touches")
     parser.add_argument("--pairs", type=int, default=2, help="other voices a face")
+    parser.add_argument("--only", default="", help="words of a part's title; the other parts stay as they were")
     options = parser.parse_args()
     av.logging.set_level(av.logging.FATAL)
     test = tuple(replace(film, lengths=(8.0,), hop=6.0) for film in TALKERS["test"])
@@ -335,8 +336,11 @@ def main() -> None:
         "Talking films that lips were set on": partial(talkers, TALKERS["set"]),
         "Must be left alone: edited": partial(never_moved, (*test, *TALKERS["set"]), options.pairs),
     }
-    found: dict[str, Mapping[str, object]] = {}
+    kept = RESULTS / "timing.json"
+    found: dict[str, Mapping[str, object]] = json.loads(kept.read_text("utf-8")) if options.only else {}
     for title, part in parts.items():
+        if options.only not in title:
+            continue
         found[title] = part()
         # After each part: a part may take minutes.
         (RESULTS / "timing.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

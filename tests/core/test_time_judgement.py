@@ -77,6 +77,15 @@ def test_lips_and_touches_together_are_surer_than_each_alone() -> None:
     assert set(both.cues) == {"lips", "touches"}
 
 
+def test_a_talker_whose_motion_fits_the_voice_nowhere_is_judged_by_the_lips() -> None:
+    lips = cue("lips", 300.0, 12.0)
+    nowhere = TimeCue(name="motion", log_ratio=np.full((TEMPO_STEPS, 401), -5.0, np.float32))
+    alone, both = judge_time([lips]), judge_time([lips, nowhere])
+    assert both.calls_for_an_edit
+    assert both.lag_ms == alone.lag_ms
+    assert both.cues == ("lips",)
+
+
 def test_a_difference_of_duration_makes_its_tempo_likelier() -> None:
     found = [judge_time([cue("touches", 0.0, 9.0, 35)], expected).out_of_time for expected in (None, tempo_grid()[35])]
     assert found[0] < found[1]

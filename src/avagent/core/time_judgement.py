@@ -100,7 +100,9 @@ def judge_time(cues: Sequence[TimeCue], expected_tempo: float | None = None) -> 
     onsets = [_full(cue) for cue in heard if cue.name != _LIPS]
     evidence = np.sum(lips, axis=0) if lips else np.zeros((TEMPO_STEPS, lag_grid().size))
     if onsets:
-        evidence = evidence + (SHARED if len(onsets) > 1 else 1.0) * np.sum(onsets, axis=0)
+        told = (SHARED if len(onsets) > 1 else 1.0) * np.sum(onsets, axis=0)
+        # A talker moves for other reasons as well: motion that fits the voice nowhere says nothing against it.
+        evidence = evidence + (np.logaddexp(told, 0.0) - np.log(2.0) if lips else told)
     in_time, moved = _priors(expected_tempo)
     spoke = _speaking(heard, in_time + moved)
     top = max(float(evidence.max()), 0.0)
