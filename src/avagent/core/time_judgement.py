@@ -35,7 +35,7 @@ SHARED = 0.75
 by touches alone (1,500 mismatched pairs of recordings that report nothing)."""
 SURE = 0.95
 """Probability of being out of time from which an edit is proposed, and of a relation from which anything is said."""
-_AROUND_MS, _AROUND_STEPS = 80.0, 1
+_AROUND_MS, _AROUND_STEPS = 120.0, 2
 _LIPS = "lips"
 _SPOKE = 0.0
 
@@ -120,13 +120,15 @@ def _judgement(joint: Array, unrelated: float, spoke: tuple[str, ...]) -> TimeJu
     outside = np.where(inside, 0.0, joint)
     peak = np.unravel_index(int(np.argmax(outside)), joint.shape)
     near = _around(int(peak[0]), int(peak[1]))
+    # Where several places fit alike, it is known that the sound is out of time, but not by how much.
     out_of_time = float(outside[near].sum()) / total
     if related < SURE * total:
         return TimeJudgement(in_time=None, cues=spoke, reason="uncorrelated")
     if out_of_time < SURE:
         peak = np.unravel_index(int(np.argmax(joint)), joint.shape)
         near = _around(int(peak[0]), int(peak[1]))
-    lag, lag_error = _moments(joint[near].sum(axis=0), lag_grid()[near[1][0]])
+    # At the most probable tempo: another tempo goes with another lag at the start.
+    lag, lag_error = _moments(joint[peak[0], near[1][0]], lag_grid()[near[1][0]])
     tempo, tempo_error = _moments(joint[near].sum(axis=1), tempo_grid()[near[0][:, 0]])
     if peak[0] == TEMPO_STEPS // 2:
         tempo = 1.0
@@ -147,7 +149,7 @@ def _full(cue: TimeCue) -> Array:
     if found.shape[0] == TEMPO_STEPS:
         return found
     every = np.zeros((TEMPO_STEPS, found.shape[1]))
-    every[TEMPO_STEPS // 2] = found[0]
+    every[TEMPO_STEPS // 2] = cue.at_tempo_one
     return every
 
 
@@ -186,11 +188,9 @@ def _window() -> npt.NDArray[np.bool_]:
 
 
 def _around(tempo: int, lag: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """What cannot be told apart from one lag and tempo. A tempo that is a little off moves the lag at the start."""
+    """What is hardly told apart from one lag and tempo. A tempo that is a little off moves the lag at the start."""
     lags, steps = lag_grid(), TEMPO_STEPS
     rows = np.arange(max(0, tempo - _AROUND_STEPS), min(steps, tempo + _AROUND_STEPS + 1))
-    if tempo == steps // 2:
-        rows = np.array([tempo])
     columns = np.flatnonzero(np.abs(lags - lags[lag]) <= _AROUND_MS)
     return rows[:, None], columns[None, :]
 
