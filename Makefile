@@ -50,9 +50,10 @@ $(INSTALLED): requirements/small-llm.txt $(LIGHT)
 	@touch $@
 
 # Code for research only (docs/licences.md): tested against, and installed by no other target.
-$(TESTABLE): requirements/imagebind.txt $(INSTALLED)
+$(TESTABLE): requirements/imagebind.txt requirements/syncnet.txt $(INSTALLED)
 	@$(INSTALL) -c constraints.txt -e '.[imagebind]'
 	@$(INSTALL) --no-deps -r requirements/imagebind.txt
+	@$(INSTALL) --no-deps -r requirements/syncnet.txt
 	@touch $@
 
 # tensorflow-io works beside TensorFlow 2.16 alone, which needs older numpy and protobuf than constraints.txt has.

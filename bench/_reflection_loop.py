@@ -13,10 +13,11 @@ from avagent.core.captions import Captions
 from avagent.core.decide import Policy, Reflection, base_actions
 from avagent.core.errors import ClipError
 from avagent.core.evidence import unjudgeable
+from avagent.core.history import Base
 from avagent.core.ports import Captioner, Planner, PlanRequest, Scorer
 from avagent.core.scores import Scores
 from avagent.core.state import ClipDecision, ClipState, conclude, next_base, with_part, with_plan, with_scores
-from avagent.media.effects import edit_effect, reflect_on
+from avagent.media.effects import Known, edit_effect, reflect_on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,9 @@ def _round(
         return state
     history = state.history
     if policy.reflection is Reflection.EFFECTS:
-        found = reflect_on(views, before, state.plan, state.captions, lambda p: history.tried(p, before + p.actions))
+        scores = history.original if state.base is Base.ORIGINAL else history.best_scores
+        known = Known(captions=state.captions, scores=scores)
+        found = reflect_on(views, before, state.plan, known, lambda p: history.tried(p, before + p.actions))
         state = replace(with_part(state, found.plan), effect=found.effect, objection=found.objection)
     else:
         state = replace(state, effect=edit_effect(views, before, state.plan))

@@ -30,9 +30,10 @@ from avagent.core.decide import Policy, Reflection, improves
 from avagent.core.evidence import unjudgeable
 from avagent.core.media import Waveform
 from avagent.core.plan import Plan
+from avagent.core.scores import Scores
 from avagent.core.state import ClipDecision
 from avagent.dsp.faults import Clipping, Dropouts, Fault, HumFault, Lag, Level, Noise, SpeedChange, inject
-from avagent.media.effects import reflect_on
+from avagent.media.effects import Known, reflect_on
 from avagent.models.baselines.eager import MILD_FILTERS, STRONG_CHANGES, STRONG_FILTERS
 from avagent.models.embedded.remedies import noise_filters
 from avagent.models.registry import build_captioner, build_planner, build_scorer
@@ -77,6 +78,10 @@ def needless_actions(view: ArrayView) -> Iterator[Action]:
         yield Shift(milliseconds=round(-facts.lag.value, 1))
 
 
+UNSCORED = Scores(alignment=None, synchronization=None)
+"""Needless actions are looked at before anything is scored."""
+
+
 def needless(clip: Clip, ports: Ports, policy: Policy) -> Iterator[dict[str, Any]]:
     """One row an action: what speaks against it, and where nothing does, whether scores keep it."""
     captions = caption(clip.view, ports.captioner)
@@ -85,7 +90,7 @@ def needless(clip: Clip, ports: Ports, policy: Policy) -> Iterator[dict[str, Any
     original = None
     for action in needless_actions(clip.view):
         plan = Plan(noise=action) if isinstance(action, NoiseFilter) else Plan(coordination=action)
-        found = reflect_on(views, (), plan, captions, lambda _: False)
+        found = reflect_on(views, (), plan, Known(captions=captions, scores=UNSCORED), lambda _: False)
         effect, objection = found.effect, found.objection
         kept = False
         if objection is None and note is None:

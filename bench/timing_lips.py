@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,14 +28,14 @@ from avagent.core.errors import ClipError
 from avagent.core.media import Frames, StreamInfo, Waveform
 from avagent.core.ports import ClipView
 from avagent.core.region import Region
+from avagent.core.time_judgement import TimeJudgement, judge_time
 from avagent.media.container import encode_audio
 from avagent.media.pair_views import PairView
 from avagent.media.store import MediaStore, StoredView
 from avagent.media.trim import trim
 from avagent.models.embedded.captioner import FRAMES
-from avagent.models.embedded.lip_timing import judged, lips_of
+from avagent.models.embedded.lip_timing import lips_of
 from avagent.models.embedded.runtime import process_tagger
-from avagent.models.embedded.synchronization import Timing
 
 ROOT = Path(__file__).resolve().parent.parent
 MEDIA = ROOT / ".cache" / "media"
@@ -115,13 +115,13 @@ class Slow:
         return None if found is None else Frames(found.pixels[::2], found.times[::2])
 
 
-def told(view: ClipView) -> Timing | str:
+def told(view: ClipView) -> TimeJudgement | str:
     """The judgement of the lips, or why they are silent."""
     waveform = view.audio()
     if waveform is None:
         return "no_audio"
     cue = lips_of(view, waveform)
-    return judged(cue) if cue.spoke else str(cue.reason)
+    return judge_time([cue]) if cue.spoke else str(cue.reason)
 
 
 def spoken(path: Path) -> Waveform:
@@ -159,14 +159,14 @@ def talkers(films: tuple[Film, ...]) -> dict[str, object]:
             if isinstance(found, str):
                 rows.append({**row, "silent": found})
                 continue
-            row |= {"in_time": found.in_time, "moved_by": found.lag_ms if found.lag_confidence else None}
+            row |= {"in_time": found.in_time, "moved_by": found.lag_ms if found.calls_for_an_edit else None}
             for ms in SHIFTS_MS:
                 late = told(view.store.view(view.ref, (Shift(milliseconds=ms),)))
-                known = isinstance(late, Timing) and late.in_time is not None
-                shift = late.lag_ms if isinstance(late, Timing) and late.lag_confidence else None
+                known = isinstance(late, TimeJudgement) and late.in_time is not None
+                shift = late.lag_ms if isinstance(late, TimeJudgement) and late.calls_for_an_edit else None
                 row[f"{ms:+.0f}"] = {"evaluable": known, "in_time": late.in_time if known else None, "lag_ms": shift}
             slow = told(Slow(view))
-            row["half the pictures"] = slow if isinstance(slow, str) else slow.lag_ms if slow.lag_confidence else 0.0
+            row["half the pictures"] = slow if isinstance(slow, str) else slow.lag_ms if slow.calls_for_an_edit else 0.0
             rows.append(row)
     return {"rows": rows, **summary(rows)}
 
@@ -199,13 +199,10 @@ def summary(rows: list[dict[str, object]]) -> dict[str, object]:
     }
 
 
-def strangers(most: int) -> dict[str, object]:
-    """Other people's voices under faces: how many are moved."""
-    random, others = np.random.default_rng(0), voices()
-    faces = [view for film in (*SILENT, *TALKERS["test"], *TALKERS["set"]) for view in stretches(film)]
-    counts = {"pairs": 0, "read": 0, "called in time": 0, "moved": 0}
-    worst: list[str] = []
-    for view in faces:
+def strangers_of(films: Iterable[Film], others: list[StoredView], most: int) -> Iterator[tuple[StoredView, PairView]]:
+    """Faces, each with voices of other people, as loud as they are and 18 dB louder."""
+    random = np.random.default_rng(0)
+    for view in (view for film in films for view in stretches(film)):
         if isinstance(process_tagger().mouth(view, FRAMES), str):
             continue
         own = view.ref.key.split()[0]
@@ -214,16 +211,24 @@ def strangers(most: int) -> dict[str, object]:
         seconds = view.streams().video_duration or 8.0
         for index in random.choice(len(free), min(most, len(free)), replace=False):
             for gain in (1.0, LOUDER):
-                pair = PairView(view, free[index], f"gain {gain}", partial(_other, seconds=seconds, gain=gain))
-                found = told(pair)
-                counts["pairs"] += 1
-                if isinstance(found, str):
-                    continue
-                counts["read"] += 1
-                counts["called in time"] += found.in_time is not None and found.in_time >= 0.85
-                if found.lag_confidence:
-                    counts["moved"] += 1
-                    worst.append(f"{view.ref.key} with {free[index].ref.key}, {found.lag_ms:+.0f} ms")
+                made = partial(_other, seconds=seconds, gain=gain)
+                yield view, PairView(view, free[index], f"gain {gain} {free[index].ref.key}", made)
+
+
+def strangers(most: int) -> dict[str, object]:
+    """Other people's voices under faces: how many are moved."""
+    counts = {"pairs": 0, "read": 0, "called in time": 0, "moved": 0}
+    worst: list[str] = []
+    for view, pair in strangers_of((*SILENT, *TALKERS["test"], *TALKERS["set"]), voices(), most):
+        found = told(pair)
+        counts["pairs"] += 1
+        if isinstance(found, str):
+            continue
+        counts["read"] += 1
+        counts["called in time"] += found.in_time is not None and found.in_time >= 0.85
+        if found.calls_for_an_edit:
+            counts["moved"] += 1
+            worst.append(f"{view.ref.key}, {pair.name}, {found.lag_ms:+.0f} ms")
     return {**counts, "which": worst}
 
 

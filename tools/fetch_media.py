@@ -101,6 +101,10 @@ SOURCES: Mapping[str, Source] = {
         inside="usr/share/psychtoolbox-3/PsychDemos/MovieDemos",
         megabytes=26,
     ),
+    "tecnoballz": Source(
+        kind="debian", package="tecnoballz-data", inside="usr/share/games/tecnoballz/sounds", megabytes=2
+    ),
+    "oxygen": Source(kind="debian", package="oxygen-sounds", inside="usr/share/sounds", megabytes=2),
     "torchvision": Source(
         kind="debian-source", package="pytorch-vision", inside="vision-0.14.1/test/assets/videos", megabytes=9
     ),

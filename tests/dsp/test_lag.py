@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from avagent.core.errors import ParameterError
 from avagent.core.media import Motion, Waveform
-from avagent.dsp.measures.lag import LagProfile, common_curves, lag_profile, windowed
+from avagent.dsp.measures.lag import LagProfile, lag_profile
 from avagent.dsp.measures.onset import ONSET_RATE, onset_strength
 
 RATE = 16000
@@ -109,17 +109,6 @@ def test_silence_and_empty_sound_are_not_evaluable() -> None:
     assert _profile(Waveform(np.zeros((1, 0), np.float32), RATE), motion) is None
 
 
-def test_windows_cover_the_clip_and_agree_with_the_whole() -> None:
-    moments = _moments(3, 10.0, 18)
-    onset, rate = onset_strength(_knocks(moments + 0.15, 10.0))
-    curves = common_curves(onset, rate, _blows(moments, 10.0))
-    assert curves is not None
-    parts = list(windowed(curves, 3.0, 1.0, 0.5))
-    assert len(parts) >= 6
-    assert all(part.stop - part.start == pytest.approx(3.0) for part in parts)
-    assert np.median([part.best_lag_ms for part in parts]) == pytest.approx(150.0, abs=30.0)
-
-
 def test_bad_arguments_are_refused() -> None:
     motion = _blows([1.0, 2.0, 2.7], 4.0)
     onset, rate = onset_strength(_knocks([1.0, 2.0, 2.7], 4.0))
@@ -127,10 +116,6 @@ def test_bad_arguments_are_refused() -> None:
         lag_profile(onset, rate, motion, max_lag_s=0.0)
     with pytest.raises(ParameterError, match="onset_rate"):
         lag_profile(onset, 0.0, motion)
-    curves = common_curves(onset, rate, motion)
-    assert curves is not None
-    with pytest.raises(ParameterError, match="window_s"):
-        list(windowed(curves, -1.0))
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22254, 44100, 48000])

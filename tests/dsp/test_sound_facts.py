@@ -225,8 +225,10 @@ def test_the_lag_of_sound_that_follows_its_picture() -> None:
         start = round(moment * RATE)
         samples[start : start + 800] += 0.3 * np.exp(-np.arange(800) / 200)
     facts = measure(Waveform(samples.astype(np.float32)[None], RATE), motion=Motion(energy, times))
+    assert facts.timing is not None
     assert facts.lag is not None
-    assert facts.lag.value == pytest.approx(300.0, abs=20.0)
+    # Motion is taken to come before what sounds, by 40 +- 30 ms.
+    assert facts.lag.value == pytest.approx(260.0, abs=20.0)
     assert facts.lag.confidence > 0.5
 
 

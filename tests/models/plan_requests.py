@@ -7,11 +7,12 @@ from dataclasses import replace
 from avagent.core.actions import EXTENDED_ACTIONS
 from avagent.core.captions import Caption, Captions
 from avagent.core.decide import Policy, record_round
-from avagent.core.facts import Estimate, Facts, NoiseColour
+from avagent.core.facts import Estimate, Facts, NoiseColour, lag_of
 from avagent.core.history import Base, History
 from avagent.core.plan import Plan
 from avagent.core.ports import PlanRequest
 from avagent.core.scores import Scores
+from avagent.core.time_judgement import TimeJudgement
 
 CLEAN = Facts(
     duration=6.0,
@@ -23,10 +24,26 @@ CLEAN = Facts(
     duration_mismatch=0.0,
 )
 NOISY = replace(CLEAN, snr=Estimate(5.0, 1.0), noise_colour=NoiseColour.WHITE)
-LATE = replace(CLEAN, lag=Estimate(240.0, 0.9))
+
+
+def late_by(facts: Facts, lag_ms: float, sure: float = 0.99) -> Facts:
+    """Sound that comes so much after the picture."""
+    in_time = 1.0 - sure
+    timing = TimeJudgement(
+        in_time=in_time, out_of_time=sure, lag_ms=lag_ms, lag_error_ms=12.0, cues=("touches", "motion")
+    )
+    return replace(facts, timing=timing, lag=lag_of(timing))
+
+
+def off_tempo(facts: Facts, tempo: float) -> Facts:
+    """Sound that runs at another tempo."""
+    timing = TimeJudgement(in_time=0.01, out_of_time=0.99, tempo=tempo, tempo_error=0.003, cues=("motion",))
+    return replace(facts, timing=timing, lag=lag_of(timing))
+
+
+LATE = late_by(CLEAN, 240.0)
 BROKEN = replace(
-    NOISY,
-    lag=Estimate(-243.0, 0.3),
+    late_by(NOISY, -243.0),
     gap_count=3,
     gap_seconds=0.2,
     longest_gap=0.1,

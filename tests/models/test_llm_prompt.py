@@ -115,7 +115,7 @@ def test_other_chat_formats():
 
 def test_what_is_measured_is_told_rounded():
     text = render(asked(BROKEN))
-    assert "SNR 5 dB white certain, 3 dropouts, loudness -40 LUFS peak -25 dB, lag -240 ms unsure, 4% too long" in text
+    assert "SNR 5 dB white certain, 3 dropouts, loudness -40 LUFS peak -25 dB, lag -240 ms certain, 4% too long" in text
     assert 'Heard: "Siren, vehicle and alarm are heard."' in text
     assert "Scores: alignment 0.4, synchronization 0.4" in text
     assert "Tried:" not in text

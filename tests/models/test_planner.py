@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plan_requests import late_by, off_tempo
 from views import sound
 
 from avagent.core.actions import (
@@ -104,7 +105,8 @@ def test_nothing_to_mend_gives_no_plan(facts):
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        (replace(CLEAN, lag=Estimate(240.0, 0.9)), Plan(coordination=Shift(milliseconds=-240.0))),
+        (late_by(CLEAN, 240.0), Plan(coordination=Shift(milliseconds=-240.0))),
+        (off_tempo(CLEAN, 1.25), Plan(coordination=Speed(factor=0.8))),
         (replace(CLEAN, duration=5.76, duration_mismatch=-0.24), Plan(coordination=Speed(factor=0.96))),
         (replace(CLEAN, loudness=-43.0, true_peak=-26.0), Plan(coordination=Volume(target_lufs=-23.0))),
         (replace(CLEAN, loudness=-8.0, true_peak=6.0), Plan(coordination=Volume(target_lufs=-23.0))),
@@ -164,7 +166,7 @@ def test_what_was_mended_is_not_mended_again():
 
 def test_the_next_fault_is_taken_on_top_of_what_helped():
     history = accepted(History(original=BAD), plans(NOISY)[0])
-    left = replace(CLEAN, lag=Estimate(-200.0, 0.9))
+    left = late_by(CLEAN, -200.0)
     assert plans(left, history, Base.CURRENT)[0] == Plan(coordination=Shift(milliseconds=200.0))
 
 
@@ -172,19 +174,19 @@ def test_from_the_original_what_helped_is_kept_beside_the_new_idea():
     helped = plans(NOISY)[0]
     history = accepted(History(original=BAD), helped)
     history = rejected(history, Plan(coordination=Shift(milliseconds=200.0)), Base.CURRENT)
-    both = replace(NOISY, lag=Estimate(-200.0, 0.9), gap_count=2, gap_seconds=0.1, longest_gap=0.05)
+    both = replace(late_by(NOISY, -200.0), gap_count=2, gap_seconds=0.1, longest_gap=0.05)
     plan = choose_plan(plans(both, history), history, Base.ORIGINAL, EXTENDED_ACTIONS)
     assert plan.noise == helped.noise
     assert isinstance(plan.coordination, FillBlanks)
 
 
 def test_only_what_is_allowed_is_proposed():
-    late = replace(CLEAN, lag=Estimate(240.0, 0.9))
+    late = late_by(CLEAN, 240.0)
     assert plans(late, allowed=PAPER_ACTIONS) == ()
     no_wiener = plans(NOISY, allowed=EXTENDED_ACTIONS - {"wiener_filter"})
     assert no_wiener
     assert all(p.noise.kind != "wiener_filter" for p in no_wiener)
-    only = plans(replace(NOISY, lag=Estimate(240.0, 0.9)), allowed=frozenset({"spectral_subtraction"}))
+    only = plans(late_by(NOISY, 240.0), allowed=frozenset({"spectral_subtraction"}))
     assert all(isinstance(p.noise, SpectralSubtraction) and p.coordination is None for p in only)
 
 

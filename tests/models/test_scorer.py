@@ -80,7 +80,7 @@ def test_a_wrong_soundtrack_fits_less(scorer, rooster, media_dir):
     assert score(scorer, wrong).alignment < score(scorer, rooster).alignment - 0.2
 
 
-@pytest.mark.parametrize("lag", [-400.0, -150.0, -80.0, 80.0, 150.0, 400.0])
+@pytest.mark.parametrize("lag", [-400.0, -150.0, 250.0, 400.0])
 def test_a_lag_lowers_synchronization_and_the_shift_back_raises_it(scorer, lag):
     view = struck()
     in_time, late = score(scorer, view), score(scorer, faulty(view, Lag(milliseconds=lag)))
@@ -88,6 +88,13 @@ def test_a_lag_lowers_synchronization_and_the_shift_back_raises_it(scorer, lag):
     assert in_time.synchronization > 0.85
     assert late.synchronization < 0.5
     assert back.synchronization > late.synchronization + 0.3
+
+
+@pytest.mark.parametrize("lag", [-30.0, 80.0])
+def test_what_nobody_notices_is_in_time(scorer, lag):
+    answer = score(scorer, faulty(struck(), Lag(milliseconds=lag)))
+    assert answer.synchronization > 0.85
+    assert not answer.timing.calls_for_an_edit
 
 
 @pytest.mark.parametrize("factor", [0.94, 1.06])

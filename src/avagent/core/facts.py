@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from avagent.core.time_judgement import TimeJudgement
+from avagent.core.timing import tempo_grid
+
+LEAST_MISMATCH = 0.015
+"""Share by which durations of sound and picture differ beyond what cutting and coding leave."""
+
 
 class NoiseColour(StrEnum):
     """Slope of the noise floor's power spectrum."""
@@ -47,7 +53,9 @@ class Facts:
         clipping: share of samples in clipped runs, in [0, 1].
         bandwidth: frequency in Hz below which 99% of the energy lies.
         pitch: median fundamental frequency in Hz, and how much of the sound has one. None: no pitch.
-        lag: how much the sound comes after the picture, in ms (negative: before); None without motion or onsets.
+        lag: how much the sound comes after the picture, in ms (negative: before), and the probability that it is out
+            of time by about that; None where `timing` cannot tell.
+        timing: what touches and motion say of lag and tempo; None without a moving picture.
         duration_mismatch: duration of the sound minus that of the picture, in s; None without a picture stream.
         clock_drift: by how much longer the timestamps of the sound took than its samples, as a share of these:
             -0.02 for a clock 2% fast. The sound was laid out by its timestamps.
@@ -74,3 +82,18 @@ class Facts:
     lag: Estimate | None = None
     duration_mismatch: float | None = None
     clock_drift: float = 0.0
+    timing: TimeJudgement | None = None
+
+    @property
+    def expected_tempo(self) -> float | None:
+        """Duration of the picture over that of the sound, where a wrong tempo may be why they differ."""
+        mismatch = self.duration_mismatch
+        if mismatch is None or self.duration <= max(mismatch, 0.0):
+            return None
+        tempo = (self.duration - mismatch) / self.duration
+        return tempo if tempo_grid()[0] <= tempo <= tempo_grid()[-1] and abs(tempo - 1.0) >= LEAST_MISMATCH else None
+
+
+def lag_of(timing: TimeJudgement) -> Estimate | None:
+    """The lag as one fact."""
+    return None if timing.in_time is None else Estimate(timing.lag_ms, timing.out_of_time)

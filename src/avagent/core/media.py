@@ -105,21 +105,25 @@ class Motion:
     Attributes:
         energy: float32 [n], mean absolute luma difference to the frame before, in grey levels 0-255; energy[0] = 0.
         times: float64 [n], presentation time in s.
+        impact: float32 [n], how suddenly movement ends at each picture, in grey levels; None: not measured.
     """
 
     energy: FloatArray
     times: TimeArray
+    impact: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if self.energy.ndim != 1 or self.energy.shape != self.times.shape:
             raise ParameterError(
                 f"energy and times must be of one shape [n], got {self.energy.shape} and {self.times.shape}"
             )
+        if self.impact is not None and self.impact.shape != self.times.shape:
+            raise ParameterError(f"impact must be of the shape of times {self.times.shape}, got {self.impact.shape}")
 
     @property
     def nbytes(self) -> int:
         """Size in memory in bytes."""
-        return int(self.energy.nbytes + self.times.nbytes)
+        return int(self.energy.nbytes + self.times.nbytes + (0 if self.impact is None else self.impact.nbytes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

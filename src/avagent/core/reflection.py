@@ -226,6 +226,11 @@ def _of_filling(change: FillBlanks, effect: EditEffect, before: Facts, after: Fa
 
 
 def _mends_lag(change: Shift, before: Facts, after: Facts) -> bool:
+    """The lag was sure and is what the edit takes away; a judgement of all cues counts before the facts' own lag."""
+    timing = before.timing
+    if timing is not None and timing.in_time is not None:
+        mended = timing.tempo == 1.0 and abs(change.milliseconds + timing.lag_ms) <= TOLERANCE_MS
+        return timing.calls_for_an_edit and mended and not _surely_wrong(after)
     if not out_of_time(before) or before.lag is None:
         return False
     if abs(change.milliseconds + before.lag.value) > TOLERANCE_MS:
@@ -233,8 +238,15 @@ def _mends_lag(change: Shift, before: Facts, after: Facts) -> bool:
     return not out_of_time(after)
 
 
+def _surely_wrong(facts: Facts) -> bool:
+    return facts.timing is not None and facts.timing.calls_for_an_edit
+
+
 def _mends_tempo(change: Speed, before: Facts, evidence: TempoEvidence | None) -> bool:
-    """Both the durations and the movements must show it: a sound may also end before the picture does."""
+    """The cues of time surely tell of this tempo, or durations and movements both: a sound may also end early."""
+    timing = before.timing
+    if timing is not None and timing.calls_for_an_edit and timing.tempo != 1.0:
+        return abs(change.factor * timing.tempo - 1.0) <= TEMPO_ERROR
     factor = wrong_tempo(before)
     if factor is None or abs(change.factor / factor - 1.0) > TEMPO_ERROR or evidence is None:
         return False

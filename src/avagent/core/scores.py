@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from avagent.core.errors import ParameterError
-from avagent.core.facts import Estimate, Facts
+from avagent.core.facts import Facts, lag_of
+from avagent.core.time_judgement import TimeJudgement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +21,7 @@ class Scores:
             evaluable, or the scorer does not tell.
         purity: the part of it that is about the sound alone: how free of measured faults it is, in [0, 1]; it may be
             known where the match is not. None: the scorer does not tell.
-        lag_ms: how much the sound comes after the picture, of a scorer that knows more of it than the facts do.
-        lag_confidence: how far that lag can be trusted, in [0, 1]; 0: the facts' lag is not to be trusted either.
+        timing: lag and tempo with their errors, and which cues told, of a scorer that judges them.
     """
 
     alignment: float | None
@@ -30,8 +30,7 @@ class Scores:
     synchronization_note: str | None = None
     match: float | None = None
     purity: float | None = None
-    lag_ms: float | None = None
-    lag_confidence: float = 0.0
+    timing: TimeJudgement | None = None
 
     def __post_init__(self) -> None:
         for name in ("alignment", "synchronization", "match", "purity"):
@@ -64,8 +63,7 @@ class RawScores:
         synchronization: higher: better in time; None: not evaluable.
         alignment_note, synchronization_note: why not.
         purity: how free of measured faults the sound is, where the scorer weighs that, in [0, 1].
-        in_time: probability that the sound is in time, where the scorer knows that without calibration.
-        lag_ms, lag_confidence: as of :class:`Scores`.
+        timing: as of :class:`Scores`; its probability of being in time needs no calibration.
     """
 
     alignment: float | None
@@ -73,9 +71,7 @@ class RawScores:
     alignment_note: str | None = None
     synchronization_note: str | None = None
     purity: float | None = None
-    in_time: float | None = None
-    lag_ms: float | None = None
-    lag_confidence: float = 0.0
+    timing: TimeJudgement | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +87,8 @@ class Evaluation:
     after: Scores
 
 
-def with_lag(facts: Facts | None, scores: Scores) -> Facts | None:
-    """The facts with the lag that the scorer found, where it knows one."""
-    if facts is None or scores.lag_ms is None:
+def with_timing(facts: Facts | None, scores: Scores) -> Facts | None:
+    """The facts with the timing that the scorer found, where it judges one."""
+    if facts is None or scores.timing is None:
         return facts
-    return replace(facts, lag=Estimate(scores.lag_ms, scores.lag_confidence))
+    return replace(facts, timing=scores.timing, lag=lag_of(scores.timing))

@@ -13,6 +13,7 @@ from avagent.core.media import Waveform
 from avagent.core.plan import Plan
 from avagent.core.ports import ClipView
 from avagent.core.reflection import Judgement, Objection, judge_edit, without_objected
+from avagent.core.scores import Scores, with_timing
 from avagent.dsp.measures.effect import changed_seconds, removed_part, si_sdr, tempo_evidence, undone
 
 Views = Callable[[tuple[Action, ...]], ClipView]
@@ -60,6 +61,19 @@ def _distance(original: Waveform, after: Waveform, actions: tuple[Action, ...]) 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of a sound besides its facts.
+
+    Attributes:
+        captions: of the original.
+        scores: of the sound, with the timing that the scorer found.
+    """
+
+    captions: Captions | None
+    scores: Scores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reflected:
     """What comes of looking at an edit.
 
@@ -78,7 +92,7 @@ def reflect_on(
     views: Views,
     base: tuple[Action, ...],
     plan: Plan,
-    captions: Captions | None,
+    known: Known,
     tried: Callable[[Plan], bool],
 ) -> Reflected:
     """Apply a plan and see what it did; where only one of its two parts is objected to, the other one stands.
@@ -87,25 +101,23 @@ def reflect_on(
         views: of the clip.
         base: the actions that the plan is applied on top of.
         plan: as proposed.
-        captions: of the original.
+        known: of the sound that the plan is applied to, besides its facts.
         tried: whether a plan was tried before: then it is not tried again in place of this one.
 
     Raises:
         MediaError, EditError: the sound cannot be decoded or edited.
     """
-    effect, judgement = _judged(views, base, plan, captions)
+    effect, judgement = _judged(views, base, plan, known)
     rest = without_objected(plan, judgement)
     if rest is not None and not tried(rest):
         plan = rest
-        effect, judgement = _judged(views, base, plan, captions)
+        effect, judgement = _judged(views, base, plan, known)
     return Reflected(plan=plan, effect=effect, objection=next((found for found in judgement if found), None))
 
 
-def _judged(
-    views: Views, base: tuple[Action, ...], plan: Plan, captions: Captions | None
-) -> tuple[EditEffect | None, Judgement]:
+def _judged(views: Views, base: tuple[Action, ...], plan: Plan, known: Known) -> tuple[EditEffect | None, Judgement]:
     effect = edit_effect(views, base, plan)
-    before, after = views(base).facts(), views(base + plan.actions).facts()
+    before, after = with_timing(views(base).facts(), known.scores), views(base + plan.actions).facts()
     if effect is None or before is None or after is None:
         return effect, (None, None)
-    return effect, judge_edit(plan, effect, before, after, captions)
+    return effect, judge_edit(plan, effect, before, after, known.captions)

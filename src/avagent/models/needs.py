@@ -20,6 +20,7 @@ from avagent.models.llm.adapters import adapter_folder
 
 _HF = "pip install 'avagent[hf]'"
 _IMAGEBIND = "pip install 'avagent[imagebind]' && pip install --no-deps -r requirements/imagebind.txt"
+_SYNCNET = "pip install 'avagent[hf]' && pip install --no-deps -r requirements/syncnet.txt"
 _PACKAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "video_llava": (_HF, ("torch", "transformers", "accelerate", "torchvision")),
     "audio_llm": (_HF, ("torch", "transformers", "accelerate")),
@@ -29,6 +30,7 @@ _PACKAGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "clap_clip": (_HF, ("torch", "transformers", "accelerate")),
     "caption_xclip": (_HF, ("torch", "transformers", "accelerate")),
     "imagebind": (_IMAGEBIND, ("torch", "timm", "einops", "ftfy", "iopath", "regex", "imagebind")),
+    "syncnet": (_SYNCNET, ("torch", "syncnet_python")),
     "remote": ("pip install 'avagent[remote]'", ("openai",)),
 }
 _TERMS: Mapping[str, str] = {
@@ -39,6 +41,7 @@ _TERMS: Mapping[str, str] = {
     "Qwen/Qwen3-Omni": "Qwen3-Omni: Apache-2.0",
     "Qwen/Qwen2.5-7B": "Qwen2.5-7B: Apache-2.0",
     "facebook/pe-av": "PE-AV: Apache-2.0",
+    "syncnet": "SyncNet: weights for research, CC BY; code MIT and Apache-2.0",
     "imagebind": "ImageBind: weights CC BY-NC 4.0, code CC BY-NC-SA 4.0: research use only",
 }
 """By the beginning of a hub id, or the name of an implementation; see `docs/licences.md`."""

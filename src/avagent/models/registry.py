@@ -33,7 +33,9 @@ SCORERS: Mapping[str, str] = {
     "clap_clip": "avagent.models.scorers.clap_clip:ClapClipScorer",
     "embedded": "avagent.models.embedded.scorer:EmbeddedScorer",
     "imagebind": "avagent.models.scorers.imagebind:ImageBindScorer",
+    "lips": "avagent.models.embedded.time_scorer:TimeScorer",
     "pe_av": "avagent.models.scorers.pe_av:PeAvScorer",
+    "syncnet": "avagent.models.scorers.syncnet:SyncNetScorer",
 }
 
 

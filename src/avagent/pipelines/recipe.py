@@ -16,10 +16,7 @@ from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
-    JsonValue,
     PrivateAttr,
     ValidationError,
     field_validator,
@@ -31,6 +28,7 @@ from avagent.core.decide import Acceptance, Policy, Reflection
 from avagent.core.errors import RecipeError
 from avagent.media.container import AUDIO_CODECS
 from avagent.media.limits import DEFAULT_DECODING, DecodeLimits, MediaLimits
+from avagent.pipelines.model_sections import SCORES, ModelSection, ScorerSection, Section
 from avagent.shards.formats import ShardOptions
 from avagent.shards.limits import ShardLimits
 from avagent.shards.media_names import DEFAULT_SUFFIXES, SuffixMapping
@@ -47,24 +45,7 @@ NO_RESULT_DEPENDS_ON = ("worker", "max_failure_ratio", "failure_check_after")
 _SHARDS, _MEDIA = ShardLimits(), MediaLimits()
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ModelSection(_Section):
-    """One port's implementation: its registered name and its options."""
-
-    name: str
-    options: Mapping[str, JsonValue] = Field(default_factory=dict)
-
-
-class ScorerSection(ModelSection):
-    """A scorer, and the calibration file that `avagent calibrate` made for it; None: its own, if it ships one."""
-
-    calibration: str | None = Field(default=None, description="relative to the recipe's file")
-
-
-class PolicySection(_Section):
+class PolicySection(Section):
     """The loop's bounds; see :class:`avagent.core.decide.Policy`. A margin left out is the scorer's own noise."""
 
     threshold: float = Field(default=0.85, ge=0, le=1)
@@ -75,7 +56,7 @@ class PolicySection(_Section):
     min_gain_synchronization: float | None = Field(default=None, ge=0, lt=1)
 
 
-class OutputSection(_Section):
+class OutputSection(Section):
     """How the repaired sound is written: `source` keeps the source's codec, else FFmpeg's name of one."""
 
     audio_codec: str = "source"
@@ -88,7 +69,7 @@ class OutputSection(_Section):
         return value
 
 
-class WebDatasetSection(_Section):
+class WebDatasetSection(Section):
     """Which members of a sample are what, by suffix: of each list, the first that a sample has."""
 
     media: tuple[str, ...] = DEFAULT_SUFFIXES.media
@@ -109,7 +90,7 @@ class WebDatasetSection(_Section):
         return SuffixMapping(media=self.media, audio=self.audio)
 
 
-class TFRecordSection(_Section):
+class TFRecordSection(Section):
     """Which features of a record are what: of each list, the first that a record has."""
 
     key: tuple[str, ...] = Field(default=DEFAULT_FIELDS.key, description="none, or not there: records are numbered")
@@ -132,7 +113,7 @@ class TFRecordSection(_Section):
         return FieldMapping(key=self.key, media=self.media, audio=self.audio, frames=self.frames)
 
 
-class LimitsSection(_Section):
+class LimitsSection(Section):
     """What a shard, its media and their decoding may claim and cost before a clip is given up; see docs/limits.md."""
 
     entries: int = Field(default=_SHARDS.entries, ge=1, description="headers, or records, of one shard")
@@ -168,7 +149,7 @@ class LimitsSection(_Section):
         return DecodeLimits(decode_seconds=self.decode_seconds, decode_memory_mib=self.decode_memory_mib)
 
 
-class WorkerSection(_Section):
+class WorkerSection(Section):
     """What a worker may use; no decision depends on it."""
 
     cache_mib: int = Field(default=256, ge=16, description="media held in memory, per process")
@@ -180,7 +161,7 @@ class WorkerSection(_Section):
     )
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """Everything that a run's result depends on, besides its input."""
 
     name: str
@@ -257,9 +238,10 @@ class Recipe(_Section):
         if content["evaluation_scorer"] is None:
             del content["evaluation_scorer"]
         for section in (content["scorer"], content.get("evaluation_scorer")):
-            if section is not None:
-                # Its content is part of the scorer's fingerprint; where it lies decides nothing.
-                del section["calibration"]
+            for part in () if section is None else (section, *(section.pop(s) for s in SCORES if s in section)):
+                if part is not None:
+                    # Its content is part of the scorer's fingerprint; where it lies decides nothing.
+                    del part["calibration"]
         text = json.dumps({"recipe": content, "models": dict(model_fingerprints)}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -319,12 +301,13 @@ def _parse_yaml(name_or_file: str, text: str) -> dict[str, Any]:
 def _anchor_calibrations(data: dict[str, Any], folder: Path) -> None:
     """Names of calibration files are relative to the recipe's; on the command line, to the working folder."""
     for port in ("scorer", "evaluation_scorer"):
-        section = data.get(port)
-        if not isinstance(section, dict):
-            continue
-        name = section.get("calibration")
-        if isinstance(name, str) and "://" not in name:
-            section["calibration"] = str(folder / Path(name).expanduser())
+        whole = data.get(port)
+        for section in (whole, *(whole.get(s) for s in SCORES)) if isinstance(whole, dict) else ():
+            if not isinstance(section, dict):
+                continue
+            name = section.get("calibration")
+            if isinstance(name, str) and "://" not in name:
+                section["calibration"] = str(folder / Path(name).expanduser())
 
 
 def _override(data: dict[str, Any], pair: str) -> None:

@@ -14,7 +14,9 @@ from avagent.core.errors import CalibrationError, ParameterError, RecipeError
 from avagent.core.failure_rate import FailureLimit
 from avagent.core.ports import Scorer
 from avagent.models.registry import build_captioner, build_planner, build_scorer
-from avagent.pipelines.recipe import Recipe, ScorerSection
+from avagent.models.scorers.two import TwoScorers
+from avagent.pipelines.model_sections import SCORES, OneScorer, ScorerSection
+from avagent.pipelines.recipe import Recipe
 from avagent.records.calibration_files import read_calibrations
 from avagent.records.decisions import Provenance
 from avagent.storage.retries import configure
@@ -22,6 +24,8 @@ from avagent.transforms.loop import Loop, PortLoader, Share
 from avagent.transforms.store import StoreConfig
 
 SCORER, EVALUATION_SCORER = "scorer", "evaluation_scorer"
+SCORER_PORTS = tuple(whole + part for whole in (SCORER, EVALUATION_SCORER) for part in ("", *(f".{s}" for s in SCORES)))
+"""All that can be calibrated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +99,22 @@ def _share(recipe: Recipe, port: str) -> Share:
     return "machine" if port in recipe.worker.share_model else "process"
 
 
-def scorer_section(recipe: Recipe, port: str) -> ScorerSection:
-    """The recipe's `scorer` or `evaluation_scorer`. Raises RecipeError: it names none."""
-    section = recipe.scorer if port == SCORER else recipe.evaluation_scorer
-    if section is None:
+def scorer_section(recipe: Recipe, port: str) -> OneScorer:
+    """The recipe's `scorer` or `evaluation_scorer`; of two in one, `scorer.alignment` or `scorer.synchronization`.
+
+    Raises:
+        RecipeError: it names none, or two where one is asked for.
+    """
+    whole, _, part = port.partition(".")
+    section = recipe.scorer if whole == SCORER else recipe.evaluation_scorer
+    found = section if section is None or not part else getattr(section, part)
+    if found is None:
         raise RecipeError(f"recipe {recipe.name!r} names no {port}")
-    return section
+    if not found.name:
+        raise RecipeError(
+            f"{port} of recipe {recipe.name!r} is two scorers: say {port}.alignment or {port}.synchronization"
+        )
+    return found
 
 
 def calibrated_scorer(recipe: Recipe, port: str, source: str) -> Callable[[], Scorer]:
@@ -111,6 +125,10 @@ def calibrated_scorer(recipe: Recipe, port: str, source: str) -> Callable[[], Sc
         CalibrationError: no calibration, an unreadable one, or one of another model; the message names the command.
         MissingModelError: weights or packages are not installed.
     """
+    whole = recipe.scorer if port == SCORER else recipe.evaluation_scorer
+    if isinstance(whole, ScorerSection) and not whole.name:
+        parts = [calibrated_scorer(recipe, f"{port}.{score}", source) for score in SCORES]
+        return partial(_two, *parts)
     section = scorer_section(recipe, port)
     try:
         calibration = _read_calibration(section)
@@ -121,7 +139,11 @@ def calibrated_scorer(recipe: Recipe, port: str, source: str) -> Callable[[], Sc
     return build
 
 
-def _read_calibration(section: ScorerSection) -> dict[str, Calibrations]:
+def _two(alignment: Callable[[], Scorer], synchronization: Callable[[], Scorer]) -> Scorer:
+    return TwoScorers(alignment=alignment(), synchronization=synchronization())
+
+
+def _read_calibration(section: OneScorer) -> dict[str, Calibrations]:
     if section.calibration is None:
         return {}
     try:
@@ -137,7 +159,7 @@ def _read_calibration(section: ScorerSection) -> dict[str, Calibrations]:
 def _remedy(recipe: Recipe, port: str, source: str) -> str:
     """The command that makes a calibration, to be copied as it is."""
     which = f" --port {port}" if port != SCORER else ""
-    output = f"{port}-calibration.json" if port != SCORER else "calibration.json"
+    output = f"{port.replace('.', '-')}-calibration.json" if port != SCORER else "calibration.json"
     return (
         f"Run: avagent calibrate --input {shlex.quote(source)} {recipe.arguments}{which} --output {output}\n"
         f"and name the file in the recipe as {port}.calibration (or on the command line: --set"

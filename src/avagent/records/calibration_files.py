@@ -12,6 +12,7 @@ from avagent.core.calibration import Calibrations
 from avagent.core.calibration_fit import PairKind, ScoredPair
 from avagent.core.errors import ParameterError
 from avagent.core.scores import RawScores
+from avagent.core.time_judgement import TimeJudgement
 
 
 def read_calibrations(url: str) -> Calibrations:
@@ -56,7 +57,15 @@ def read_pairs(url: str) -> Iterator[ScoredPair]:
         for number, line in enumerate(source, start=1):
             try:
                 values: dict[str, Any] = json.loads(line)
-                raw, kind = RawScores(**values.pop("raw")), PairKind(values.pop("kind"))
+                raw, kind = _raw(values.pop("raw")), PairKind(values.pop("kind"))
                 yield ScoredPair(kind=kind, raw=raw, **values)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise ParameterError(f"{url}, line {number}: not a scored pair: {error}") from error
+
+
+def _raw(values: dict[str, Any]) -> RawScores:
+    timing: dict[str, Any] | None = values.pop("timing", None)
+    if timing is None:
+        return RawScores(**values)
+    cues = tuple(str(cue) for cue in timing.pop("cues"))
+    return RawScores(**values, timing=TimeJudgement(**timing, cues=cues))

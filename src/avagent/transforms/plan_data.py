@@ -26,7 +26,7 @@ from avagent.core.media import Frames, Motion, StreamInfo, Waveform
 from avagent.core.plan import Plan
 from avagent.core.ports import Captioner, ClipView, PlanRequest, Scorer
 from avagent.core.region import Region
-from avagent.core.scores import Scores, with_lag
+from avagent.core.scores import Scores, with_timing
 from avagent.dsp.actions.edit import DspEditor
 from avagent.dsp.faults import Babble, Fault, Injected, WrongSoundtrack, inject
 from avagent.dsp.faults.draw import draw_faults
@@ -302,7 +302,7 @@ class _Question:
         return PlanRequest(
             key=self.source.ref.key,
             captions=captions,
-            facts=with_lag(view.facts(), history.original if base is Base.ORIGINAL else history.best_scores),
+            facts=with_timing(view.facts(), history.original if base is Base.ORIGINAL else history.best_scores),
             history=history,
             base=base,
             allowed=self.maker.allowed,

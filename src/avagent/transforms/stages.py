@@ -17,9 +17,9 @@ from avagent.core.errors import ClipError, EditError
 from avagent.core.evidence import unjudgeable
 from avagent.core.history import Base
 from avagent.core.ports import Captioner, ClipView, Planner, PlanRequest, Scorer
-from avagent.core.scores import Scores, with_lag
+from avagent.core.scores import Scores, with_timing
 from avagent.core.state import ClipState, failed, next_base, with_part, with_plan, with_scores
-from avagent.media.effects import edit_effect, reflect_on
+from avagent.media.effects import Known, edit_effect, reflect_on
 from avagent.media.store import MediaStore
 
 NOT_EDITED = Scores(
@@ -125,7 +125,7 @@ def _plan_request(state: ClipState, base: Base, allowed: frozenset[str], store: 
     return PlanRequest(
         key=state.ref.key,
         captions=state.captions or Captions(audio=None, video=None),
-        facts=with_lag(facts, scores),
+        facts=with_timing(facts, scores),
         history=state.history,
         base=base,
         allowed=allowed,
@@ -145,7 +145,9 @@ def edit_clip(state: ClipState, store: MediaStore, policy: Policy) -> ClipState:
     try:
         if policy.reflection is Reflection.SCORES:
             return replace(state, effect=edit_effect(views, base, state.plan))
-        found = reflect_on(views, base, state.plan, state.captions, lambda p: history.tried(p, base + p.actions))
+        scores = history.original if state.base is Base.ORIGINAL else history.best_scores
+        known = Known(captions=state.captions, scores=scores)
+        found = reflect_on(views, base, state.plan, known, lambda p: history.tried(p, base + p.actions))
     except EditError:
         # The plan is at fault, not the clip: another one may do.
         return replace(state, scores=NOT_EDITED)

@@ -17,6 +17,7 @@ from avagent.dsp.measures.bs1770 import loudness_steps, power_to_lufs
 from avagent.dsp.measures.lag import common_curves, profile
 from avagent.dsp.measures.onset import onset_strength
 from avagent.dsp.measures.spectrum import spectrogram
+from avagent.dsp.products import energy, inner
 
 Array = npt.NDArray[np.float64]
 
@@ -57,8 +58,8 @@ def removed_part(before: Waveform, after: Waveform) -> Removed | None:
         share_db=_db(power / total),
         rest_db=_db(float(rest.mean().sum()) / total),
         loudness=power_to_lufs(float(steps.mean())) if steps.size and float(steps.max()) > 0.0 else None,
-        noise_like=float(weights @ _flatness(part.power, mean)),
-        spread_db=float(weights @ _spread_db(part.power, mean)),
+        noise_like=inner(weights, _flatness(part.power, mean)),
+        spread_db=inner(weights, _spread_db(part.power, mean)),
         drift_db=_drift_db(part.power, mean),
         tonality=float(weights[mean > _LINE * median_filter(mean, _NEIGHBOURS, mode="nearest")].sum()),
     )
@@ -84,7 +85,7 @@ def _drift_db(power: FloatArray, mean: Array) -> float:
     tiny = _TINY * float(bands.mean(axis=0).max()) + 1e-30
     levels = 10.0 * np.log10(np.stack([part.mean(axis=0) for part in np.array_split(bands, 4)]) + tiny)
     shares = bands.mean(axis=0) + tiny
-    return float((shares / shares.sum()) @ (levels.max(axis=0) - levels.min(axis=0)))
+    return inner(shares / shares.sum(), levels.max(axis=0) - levels.min(axis=0))
 
 
 def _db(ratio: float) -> float:
@@ -122,10 +123,10 @@ def si_sdr(reference: FloatArray, estimate: FloatArray) -> float | None:
         within ±60 dB; None: one of both is silent.
     """
     first, second = reference.ravel().astype(np.float64), estimate.ravel().astype(np.float64)
-    power, other = float(first @ first), float(second @ second)
+    power, other = energy(first), energy(second)
     if power <= 0.0 or other <= 0.0:
         return None
-    target = float(first @ second) ** 2 / power
+    target = inner(first, second) ** 2 / power
     return float(np.clip(_db(target / max(other - target, 1e-12 * other)), -_LIMIT_DB, _LIMIT_DB))
 
 

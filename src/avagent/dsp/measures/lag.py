@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,28 +136,6 @@ def profile(curves: Curves, max_lag_s: float = 2.0) -> LagProfile | None:
         start=curves.start,
         stop=curves.start + length / curves.rate,
     )
-
-
-def windowed(curves: Curves, window_s: float = 2.0, hop_s: float = 1.0, max_lag_s: float = 0.8) -> Iterator[LagProfile]:
-    """Profiles of successive windows; windows without sound or movement are left out.
-
-    Raises:
-        ParameterError: a duration that is not positive.
-    """
-    if min(window_s, hop_s) <= 0.0:
-        raise ParameterError(f"window_s and hop_s must be positive, got {window_s} and {hop_s}")
-    size = min(curves.onset.size, round(window_s * curves.rate))
-    hop = max(1, round(hop_s * curves.rate))
-    for begin in range(0, curves.onset.size - size + 1, hop):
-        part = Curves(
-            onset=curves.onset[begin : begin + size],
-            motion=curves.motion[begin : begin + size],
-            rate=curves.rate,
-            start=curves.start + begin / curves.rate,
-        )
-        found = profile(part, max_lag_s)
-        if found is not None:
-            yield found
 
 
 def _standardise(curve: Array) -> Array | None:

@@ -10,6 +10,7 @@ from scipy.ndimage import median_filter
 
 from avagent.core.errors import ParameterError
 from avagent.core.media import ByteArray, FloatArray, Motion
+from avagent.dsp.measures.impact import impact_curve
 
 Cells = npt.NDArray[np.uint8]
 
@@ -43,7 +44,8 @@ def motion_energy(frames: Iterable[tuple[ByteArray, float]]) -> Motion:
             is kept.
 
     Returns:
-        energy float32 [n], mean over all cells in grey levels, energy[0] = 0; and times.
+        energy float32 [n], mean over all cells in grey levels, energy[0] = 0; times; and, from the same cells, the
+        impacts (see :func:`avagent.dsp.measures.impact.impact_curve`).
 
     Raises:
         ParameterError: a frame that is not uint8 [height, width], frames of different shapes.
@@ -57,12 +59,16 @@ def motion_energy(frames: Iterable[tuple[ByteArray, float]]) -> Motion:
             waiting = []
         waiting.append(_checked(luma))
         times.append(float(time))
-    energy = np.zeros(len(times), np.float32)
+    energy = impact = np.zeros(len(times), np.float32)
     if len(times) > 1:
         _add(pictures, waiting)
         film = np.concatenate(pictures)
-        energy = _bridge_repeats(_compress(_changes(film), _differs(film)))
-    return Motion(energy, np.asarray(times, dtype=np.float64))
+        moving = film.max(axis=0) - film.min(axis=0) >= _FLICKER
+        cuts = _differs(film)
+        compressed = _compress(_changes(film, moving), cuts)
+        energy = _bridge_repeats(compressed)
+        impact = impact_curve(film, moving, cuts | (energy != compressed))
+    return Motion(energy, np.asarray(times, dtype=np.float64), impact)
 
 
 def is_still(motion: Motion) -> bool:
@@ -105,9 +111,8 @@ def _cells(lumas: ByteArray) -> Cells:
     return np.asarray(total // exact(tall * wide), dtype=np.uint8)
 
 
-def _changes(film: Cells) -> FloatArray:
+def _changes(film: Cells, moving: npt.NDArray[np.bool_]) -> FloatArray:
     """Energy of each frame of uint8 [n, rows, columns]."""
-    moving = film.max(axis=0) - film.min(axis=0) >= _FLICKER
     energy = np.zeros(film.shape[0], np.float32)
     for start in range(1, film.shape[0], _CHUNK):
         part = film[start - 1 : start + _CHUNK, moving].astype(np.int16)

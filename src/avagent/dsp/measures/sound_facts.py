@@ -8,19 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 from avagent.core.errors import ParameterError
-from avagent.core.facts import Estimate, Facts, NoiseColour
+from avagent.core.facts import Estimate, Facts, NoiseColour, lag_of
 from avagent.core.media import Motion, StreamInfo, Waveform
+from avagent.core.time_judgement import TimeJudgement, judge_time
 from avagent.dsp.measures.bs1770 import gated_loudness
 from avagent.dsp.measures.clipping import clipping_ratio
 from avagent.dsp.measures.dropouts import Gap
 from avagent.dsp.measures.gaps import find_gaps
 from avagent.dsp.measures.hum import Hum, detect_hum
 from avagent.dsp.measures.hum_lines import subtract_lines
-from avagent.dsp.measures.lag import lag_profile
 from avagent.dsp.measures.noise_floor import noise_floor
 from avagent.dsp.measures.onset import onset_strength
 from avagent.dsp.measures.pitch_track import pitch_track
 from avagent.dsp.measures.spectrum import Spectrogram, bandwidth_hz, spectrogram
+from avagent.dsp.measures.touches import onset_cues
 from avagent.dsp.resampling import resample
 
 _BLOCK, _MARGIN = 1024, 256
@@ -57,6 +58,7 @@ def measure(waveform: Waveform, *, motion: Motion | None = None, streams: Stream
     spectra = spectrogram(waveform)
     floor = None if spectra is None else noise_floor(spectra, _outside(gaps, spectra, waveform.rate))
     hum = detect_hum(waveform)
+    timing = _timing(waveform, motion, hum, base.expected_tempo)
     lengths = [(gap.stop - gap.start) / waveform.rate for gap in gaps]
     return replace(
         base,
@@ -74,7 +76,8 @@ def measure(waveform: Waveform, *, motion: Motion | None = None, streams: Stream
         clipping=clipping_ratio(waveform),
         bandwidth=None if spectra is None else bandwidth_hz(spectra),
         pitch=pitch_track(waveform).median(),
-        lag=_lag(waveform, motion, hum),
+        timing=timing,
+        lag=None if timing is None else lag_of(timing),
     )
 
 
@@ -127,12 +130,12 @@ def _mismatch(waveform: Waveform, streams: StreamInfo | None) -> float | None:
     return waveform.duration - streams.video_duration
 
 
-def _lag(waveform: Waveform, motion: Motion | None, hum: Hum | None) -> Estimate | None:
+def _timing(
+    waveform: Waveform, motion: Motion | None, hum: Hum | None, expected_tempo: float | None
+) -> TimeJudgement | None:
     if motion is None:
         return None
     if hum is not None and hum.confidence > _SURE:
         # Notes that beat with the hum would pass for onsets.
         waveform = Waveform(subtract_lines(waveform, hum), waveform.rate)
-    onset, rate = onset_strength(waveform)
-    found = lag_profile(onset, rate, motion)
-    return None if found is None else Estimate(found.best_lag_ms, found.confidence)
+    return judge_time(onset_cues(*onset_strength(waveform), motion), expected_tempo)

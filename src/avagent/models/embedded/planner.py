@@ -13,7 +13,7 @@ from avagent.core.plan import Plan, uses_only
 from avagent.core.ports import PlanRequest
 from avagent.models.embedded.remedies import coordination_findings, noise_finding
 
-REVISION = 2
+REVISION = 3
 """Raised with every change of a threshold or a rule that changes plans."""
 
 FAILED_IDEA = 4.0

@@ -25,8 +25,6 @@ from avagent.core.captions import Captions
 from avagent.core.evidence import (
     HUM_ABOVE_DB,
     HUM_CONFIDENCE,
-    LAG_CONFIDENCE,
-    LAG_MS,
     MISMATCH_LEAST_S,
     MISMATCH_MOST,
     MISMATCH_SHARE,
@@ -36,6 +34,7 @@ from avagent.core.evidence import (
 )
 from avagent.core.facts import Facts, NoiseColour
 from avagent.core.programme import steady_programme
+from avagent.core.time_judgement import TimeJudgement
 from avagent.models.embedded.purity import MENDABLE, clipping_factor, loud_factor, quiet_factor
 
 TARGET_LUFS = -23.0
@@ -91,14 +90,24 @@ def coordination_findings(facts: Facts) -> Iterator[CoordinationFinding]:
     """All other faults, the most certain first."""
     if facts.gap_count > 0:
         yield _dropouts(facts)
-    if (drift := _drift(facts)) is not None:
+    timing = facts.timing
+    if timing is not None and timing.in_time is not None:
+        if timing.calls_for_an_edit:
+            yield _out_of_time(timing)
+    elif (drift := _drift(facts)) is not None:
         yield drift
-    if facts.lag is not None and facts.lag.confidence >= LAG_CONFIDENCE and abs(facts.lag.value) >= LAG_MS:
-        yield CoordinationFinding(
-            f"the sound comes {facts.lag.value:+.0f} ms after the picture (confidence {facts.lag.confidence:.2f})",
-            (Shift(milliseconds=round(-facts.lag.value, 1)),),
-        )
     yield from _level(facts)
+
+
+def _out_of_time(timing: TimeJudgement) -> CoordinationFinding:
+    """Another tempo first, for a plan holds one action on time: what is left of a lag, the next round sees."""
+    told = f"(by {', '.join(timing.cues)}; probability {timing.out_of_time:.2f})"
+    if timing.tempo == 1.0:
+        why = f"the sound comes {timing.lag_ms:+.0f} +- {timing.lag_error_ms:.0f} ms after the picture {told}"
+        return CoordinationFinding(why, (Shift(milliseconds=round(-timing.lag_ms, 1)),))
+    factor = round(1.0 / timing.tempo, 4)
+    why = f"the sound runs at {timing.tempo:.3f} +- {timing.tempo_error:.3f} of the picture's tempo {told}"
+    return CoordinationFinding(why, (Speed(factor=factor), Speed(factor=factor, mode="resample")))
 
 
 def _drift(facts: Facts) -> CoordinationFinding | None:

@@ -1,4 +1,4 @@
-"""The embedded scorer: alignment from tags and measured purity, synchronization from onsets and motion."""
+"""The embedded scorer: alignment from tags and measured purity, synchronization from lips, touches and motion."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from avagent.models.embedded.alignment import combine
 from avagent.models.embedded.captioner import FRAMES
 from avagent.models.embedded.faces import FACE_DETECTOR
 from avagent.models.embedded.labels import label_table
-from avagent.models.embedded.lip_timing import lip_timing
 from avagent.models.embedded.lips import FACE_MESH
 from avagent.models.embedded.packages import PICTURE_TAGGER, YAMNET_WEIGHTS
 from avagent.models.embedded.purity import purity
 from avagent.models.embedded.relation import relate
 from avagent.models.embedded.runtime import process_tagger
-from avagent.models.embedded.synchronization import Timing, synchronization
+from avagent.models.embedded.synchronization import synchronization
 
-REVISION = 2
+REVISION = 3
 """Raised with every change of the formulas that changes scores."""
 NOTHING_TO_JUDGE = frozenset({"no_audio", "no_video", "muted"})
 """No pair of sound and picture: purity stands for nothing. Elsewhere it is known though the match may not be."""
@@ -106,8 +105,8 @@ class EmbeddedScorer:
 
     @property
     def lags_ms(self) -> tuple[float, ...]:
-        """What is heard to be out of time, from twice the detectability threshold on."""
-        return (-600.0, -300.0, -150.0, -80.0, 80.0, 150.0, 300.0, 600.0)
+        """What is heard to be out of time, from twice the detectability thresholds of ITU-R BT.1359-1 on."""
+        return (-600.0, -300.0, -150.0, -90.0, 250.0, 300.0, 450.0, 600.0)
 
     @property
     def _calibrations(self) -> Calibrations:
@@ -130,20 +129,15 @@ class EmbeddedScorer:
             match = None if calibrations.alignment is None else calibrations.alignment(raw.alignment)
             fit = None if match is None else combine(match, 1.0 if raw.purity is None else raw.purity)
             fit_note = "uncalibrated" if fit is None else None
-        timing, timing_note = raw.in_time, raw.synchronization_note
-        if raw.in_time is None and raw.synchronization is not None:
-            in_time = calibrations.synchronization
-            timing = None if in_time is None else in_time(raw.synchronization)
-            timing_note = "uncalibrated" if timing is None else None
+        # A posterior probability needs no calibration; that of synchronization tells its noise alone.
         return Scores(
             alignment=fit,
-            synchronization=timing,
+            synchronization=raw.synchronization,
             alignment_note=fit_note,
-            synchronization_note=timing_note,
+            synchronization_note=raw.synchronization_note,
             match=match,
             purity=raw.purity,
-            lag_ms=raw.lag_ms,
-            lag_confidence=raw.lag_confidence,
+            timing=raw.timing,
         )
 
     def raw(self, views: Sequence[ClipView]) -> list[RawScores | ClipError]:
@@ -153,19 +147,17 @@ class EmbeddedScorer:
     def _raw(self, view: ClipView) -> RawScores | ClipError:
         try:
             fit, fit_note = self._similarity(view)
-            timing = _synchronization(view, self.frames)
+            timing = synchronization(view, self.frames)
             facts = view.facts()
         except ClipError as error:
             return error
         return RawScores(
             alignment=fit,
-            synchronization=timing.score,
+            synchronization=timing.in_time,
             alignment_note=fit_note,
-            synchronization_note=timing.note,
+            synchronization_note=timing.reason,
             purity=purity(facts) if facts is not None and fit_note not in NOTHING_TO_JUDGE else None,
-            in_time=timing.in_time,
-            lag_ms=timing.lag_ms,
-            lag_confidence=timing.lag_confidence,
+            timing=timing,
         )
 
     def _similarity(self, view: ClipView) -> tuple[float | None, str | None]:
@@ -182,15 +174,3 @@ class EmbeddedScorer:
             return None, "no_audio"
         found = relate(heard, seen, lambda: process_tagger().faces(view, self.frames), label_table())
         return found.similarity, found.note
-
-
-def _synchronization(view: ClipView, frames: int) -> Timing:
-    waveform, facts = view.audio(), view.facts()
-    if waveform is None or facts is None:
-        return Timing(None, "no_audio")
-    if (told := lip_timing(view, waveform, facts, frames)) is not None:
-        return told
-    motion = view.motion()
-    if motion is None:
-        return Timing(None, "no_video" if view.frames() is None else "still_picture")
-    return synchronization(waveform, motion, facts)

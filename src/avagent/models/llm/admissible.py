@@ -16,7 +16,6 @@ from avagent.core.actions import (
     Action,
     Coordination,
     NoiseFilter,
-    Shift,
     Speed,
     Volume,
 )
@@ -144,8 +143,6 @@ def _remedies(kind: str, facts: Facts) -> tuple[Coordination, ...]:
 
 def _unasked(kind: str, facts: Facts) -> tuple[Coordination, ...]:
     """The same where the facts alone would not call for the action: whether they should is the LLM's to say."""
-    if kind == "shift" and facts.lag is not None and abs(facts.lag.value) >= LEAST_LAG_MS:
-        return (Shift(milliseconds=round(max(-10000.0, min(10000.0, -facts.lag.value)), 1)),)
     if kind == "speed" and facts.duration_mismatch is not None:
         picture = facts.duration - facts.duration_mismatch
         if picture > 0.0 and abs(facts.duration_mismatch) >= LEAST_MISMATCH * picture:

@@ -23,7 +23,7 @@ from avagent.pipelines.calibration_plot import plot_calibrations, require_matplo
 from avagent.pipelines.options import BEAM_CONTEXT, own_options, recipe_options
 from avagent.pipelines.phase import Phase, run_with_progress
 from avagent.pipelines.recipe import Recipe, load_recipe
-from avagent.pipelines.wiring import EVALUATION_SCORER, SCORER, scorer_section
+from avagent.pipelines.wiring import SCORER, SCORER_PORTS, scorer_section
 from avagent.records.calibration_files import read_pairs, write_calibrations
 from avagent.runs.run_plan import ShardTask
 from avagent.shards.listing import list_shards
@@ -41,7 +41,7 @@ CHANCE = 0.5
 @click.option("--pairs", type=click.IntRange(10), default=300, show_default=True, help="Matched pairs (clips) at most.")
 @click.option(
     "--port",
-    type=click.Choice([SCORER, EVALUATION_SCORER]),
+    type=click.Choice(SCORER_PORTS),
     default=SCORER,
     show_default=True,
     help="Which scorer of the recipe.",
@@ -83,7 +83,7 @@ class CalibrationRequest:
         output: the calibration file.
         recipe: validated.
         pairs: matched pairs at most.
-        port: `scorer` or `evaluation_scorer`.
+        port: one of SCORER_PORTS.
         plot: whether to draw a picture.
         beam: Beam's own arguments.
     """

@@ -21,9 +21,10 @@ from avagent.models.needs import Need, model_needs
 from avagent.models.registry import build_captioner, build_planner
 from avagent.pipelines.doctor_findings import Finding, Health
 from avagent.pipelines.machine import memory_findings
+from avagent.pipelines.model_sections import ModelSection
 from avagent.pipelines.options import recipe_options
-from avagent.pipelines.recipe import ModelSection, Recipe, load_recipe
-from avagent.pipelines.wiring import calibrated_scorer
+from avagent.pipelines.recipe import Recipe, load_recipe
+from avagent.pipelines.wiring import EVALUATION_SCORER, SCORER, calibrated_scorer
 
 _MIN_PYTHON = (3, 11)
 _SHORT_TMPDIR = 80
@@ -78,8 +79,9 @@ def _ports(recipe: Recipe) -> Iterator[tuple[str, ModelSection, Callable[[], str
         ("planner", recipe.planner, build_planner),
     ):
         yield part, section, lambda b=build, s=section: b(s.name, dict(s.options)).fingerprint
-    for part, section in (("scorer", recipe.scorer), ("evaluation_scorer", recipe.evaluation_scorer)):
-        if section is not None:
+    for port, whole in ((SCORER, recipe.scorer), (EVALUATION_SCORER, recipe.evaluation_scorer)):
+        parts = () if whole is None else ((port, whole),) if whole.name else whole.parts(port)
+        for part, section in parts:
             yield part, section, lambda p=part: calibrated_scorer(recipe, p, "SHARDS")().fingerprint
 
 
