@@ -214,10 +214,15 @@ def pipeline(corpus: Corpus, wired: Wired, repeats: int, folder: Path) -> Row:
     }
 
 
-def stages(corpus: Corpus, wired: Wired, repeats: int) -> Row:
+def stages(corpus: Corpus, wired: Wired, repeats: int, folder: Path) -> Row:
     """Medians by stage, in ms a clip."""
-    stage_costs(wired, corpus.few)
-    runs = [stage_costs(wired, corpus.many) for _ in range(repeats)]
+    runs: list[dict[str, float]] = []
+    for number in range(repeats + 1):
+        # New copies each time: tags are kept by content.
+        copies = write_copies(corpus.base, folder / f"{corpus.name}-stages-{number}", corpus.clips, CLIPS_PER_SHARD)
+        costs = stage_costs(wired, list_shards(str(copies)))
+        if number:  # the first turn warms up
+            runs.append(costs)
     return {name: round(statistics.median(run[name] for run in runs), 2) for name in runs[0]}
 
 
@@ -257,7 +262,7 @@ def main() -> None:
             tables: dict[str, Callable[[], dict[str, Row] | Row]] = {
                 "refine": lambda corpus=corpus: whole(corpus, checkouts, options.repeats, folder),
                 "decoding": lambda corpus=corpus: decoding(corpus, options.repeats),
-                "stage": lambda corpus=corpus: stages(corpus, wired, options.repeats),
+                "stage": lambda corpus=corpus: stages(corpus, wired, options.repeats, folder),
                 "pipeline": lambda corpus=corpus: pipeline(corpus, wired, options.repeats, folder),
             }
             results[title] = {}

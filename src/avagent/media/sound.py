@@ -53,7 +53,8 @@ class _Track:
                 f"the sound changes from {self.channels} channels at {line.rate} Hz to {frame.layout.nb_channels}"
                 f" channels at {frame.sample_rate} Hz half-way; transcode the clip to one layout"
             )
-        time = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
+        pts, clock = frame.pts, frame.time_base
+        time = None if pts is None or clock is None else pts * clock
         line.add(_to_float(frame), time, after_damage=self.after_damage)
         self.after_damage = False
 

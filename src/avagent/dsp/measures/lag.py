@@ -15,6 +15,7 @@ from avagent.core.media import FloatArray, Motion
 from avagent.dsp.measures.motion import is_still
 
 Array = npt.NDArray[np.float64]
+ComplexArray = npt.NDArray[np.complex128]
 
 RATE = 100.0
 """Common rate of the two curves, in Hz."""
@@ -148,20 +149,40 @@ def _standardise(curve: Array) -> Array | None:
     return (limited - limited.mean()) / limited.std()
 
 
-def _cross(first: Array, second: Array, reach: int) -> Array:
-    """sum_t first[t + lag] second[t] for lag in -reach..reach."""
-    size = next_fast_len(first.size + reach + 1, real=True)
-    full = irfft(rfft(first, size) * np.conj(rfft(second, size)), size)
-    return np.concatenate([full[-reach:], full[: reach + 1]])
+@dataclass(frozen=True, slots=True)
+class _Crossing:
+    """Sums over products of curves of one length, at lags -reach..reach, by transforms that are made once a curve."""
+
+    size: int
+    reach: int
+
+    @classmethod
+    def of(cls, length: int, reach: int) -> _Crossing:
+        return cls(int(next_fast_len(length + reach + 1, real=True)), reach)
+
+    def transform(self, *curves: Array) -> list[ComplexArray]:
+        """One row a curve."""
+        spectra: ComplexArray = np.asarray(rfft(np.stack(curves), self.size), np.complex128)
+        return list(spectra)
+
+    def sums(self, *pairs: tuple[ComplexArray, ComplexArray]) -> list[Array]:
+        """sum_t first[t + lag] second[t] of every pair of transforms."""
+        products = np.stack([first * np.conj(second) for first, second in pairs])
+        full: Array = np.asarray(irfft(products, self.size), np.float64)
+        kept: Array = np.concatenate([full[:, -self.reach :], full[:, : self.reach + 1]], axis=1)
+        return list(kept)
 
 
 def _normalised_correlation(onset: Array, motion: Array, reach: int) -> Array:
     """Pearson's coefficient over the overlap at each lag."""
-    ones = np.ones_like(onset)
-    count = _cross(ones, ones, reach)
-    sum_onset, sum_motion = _cross(onset, ones, reach), _cross(ones, motion, reach)
-    energy_onset, energy_motion = _cross(onset**2, ones, reach), _cross(ones, motion**2, reach)
-    covariance = _cross(onset, motion, reach) - sum_onset * sum_motion / count
+    crossing = _Crossing.of(onset.size, reach)
+    ones, heard, seen, heard_power, seen_power = crossing.transform(
+        np.ones_like(onset), onset, motion, onset**2, motion**2
+    )
+    count, sum_onset, sum_motion, energy_onset, energy_motion, products = crossing.sums(
+        (ones, ones), (heard, ones), (ones, seen), (heard_power, ones), (ones, seen_power), (heard, seen)
+    )
+    covariance = products - sum_onset * sum_motion / count
     power = (energy_onset - sum_onset**2 / count) * (energy_motion - sum_motion**2 / count)
     floor = (0.1 * onset.size) ** 2 * 0.01
     return np.clip(covariance / np.sqrt(np.maximum(power, floor)), -1.0, 1.0)
@@ -172,16 +193,18 @@ def _bartlett_deviation(onset: Array, motion: Array, reach: int) -> Array:
     size = onset.size
     window = min(size - 1, reach)
     taper = 1.0 - np.abs(np.arange(-window, window + 1)) / size
-    product = _auto(onset, window) * _auto(motion, window) * taper
+    first, second = _autocorrelations(onset, motion, window)
+    product = first * second * taper
     moments = max(1.0, float(product.sum()))
     overlap = size - np.abs(np.arange(-reach, reach + 1))
     return np.sqrt(moments / overlap)
 
 
-def _auto(curve: Array, reach: int) -> Array:
-    centred = curve - curve.mean()
-    values = _cross(centred, centred, reach)
-    return values / max(float(values[reach]), 1e-12)
+def _autocorrelations(first: Array, second: Array, reach: int) -> list[Array]:
+    crossing = _Crossing.of(first.size, reach)
+    spectra = crossing.transform(first - first.mean(), second - second.mean())
+    values = crossing.sums(*zip(spectra, spectra, strict=True))
+    return [value / max(float(value[reach]), 1e-12) for value in values]
 
 
 def _vertex(correlation: Array, best: int) -> float:
