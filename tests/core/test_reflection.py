@@ -188,6 +188,10 @@ def test_a_sound_that_does_not_belong_is_not_improved():
     done = scored(0.2)
     assert (done.accepted, done.objection) == (False, Objection.MISMATCHED)
     assert scored(0.2, effect=None).accepted
+    told = Scores(alignment=0.8, synchronization=None, match=0.1)
+    before = History(original=Scores(alignment=0.1, synchronization=None))
+    done = record_round(before, Base.ORIGINAL, FILTER, told, Policy(), Seen(effect=EFFECT)).rounds[0]
+    assert done.objection is Objection.MISMATCHED
 
 
 def test_near_silence_and_half_a_sound_cannot_be_judged():

@@ -63,8 +63,8 @@ CODED_GAP_S = 0.16
 DECLIPPED_LU = (-16.0, 1.5)
 """Restored peaks need headroom: mending them may lower the level, not raise it."""
 MISMATCHED_BELOW = 0.25
-"""Alignment of a repaired sound below which it does not belong to the picture, whatever it gained: half as likely a
-match as not, even if a quarter of its purity is still missing."""
+"""Probability of a match (or, where the scorer does not tell it, alignment) below which a repaired sound does not belong
+to the picture, whatever it gained: a third as likely a match as not."""
 
 
 class Objection(StrEnum):
@@ -135,7 +135,8 @@ def without_objected(plan: Plan, judgement: Judgement) -> Plan | None:
 
 def mismatched(scores: Scores) -> bool:
     """Whether the edited sound, its faults mended, clearly does not belong to the picture."""
-    return scores.alignment is not None and scores.alignment < MISMATCHED_BELOW
+    fit = scores.alignment if scores.match is None else scores.match
+    return fit is not None and fit < MISMATCHED_BELOW
 
 
 def _of_filter(removed: Removed | None, before: Facts, after: Facts, captions: Captions | None) -> Objection | None:
