@@ -63,8 +63,8 @@ CODED_GAP_S = 0.16
 DECLIPPED_LU = (-16.0, 1.5)
 """Restored peaks need headroom: mending them may lower the level, not raise it."""
 MISMATCHED_BELOW = 0.25
-"""Probability of a match (or, where the scorer does not tell it, alignment) below which a repaired sound does not belong
-to the picture, whatever it gained: a third as likely a match as not."""
+"""Probability of a match (or, where the scorer does not tell it, alignment) below which a repaired sound does not
+belong to the picture, whatever it gained: a third as likely a match as not."""
 
 
 class Objection(StrEnum):
