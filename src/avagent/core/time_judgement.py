@@ -24,6 +24,8 @@ EARLY_MS, LATE_MS = -45.0, 125.0
 sound, +45 ms to -125 ms; here sound that comes late counts above 0."""
 IN_TIME, MOVED, OTHER_TEMPO, UNRELATED = 0.6, 0.17, 0.1, 0.13
 """Before anything is known: sound in time, moved by any lag within 2 s, at another tempo, of another scene."""
+TALKER = 0.7, 0.2, 0.1
+"""Of a clip with a face that talks, before anything is known: in time, moved by any lag within 2 s, another voice."""
 IN_TIME_MS = 20.0
 """Standard deviation of the lag of clips that are in time: a picture's duration or less."""
 START_MS = 40.0
@@ -77,6 +79,36 @@ class TimeJudgement:
     def calls_for_an_edit(self) -> bool:
         """Whether it is sure that the sound is out of time."""
         return self.out_of_time >= SURE
+
+
+def judge_lips(cue: TimeCue) -> TimeJudgement:
+    """What lips that spoke say by themselves, at the picture's tempo: a face that talks moves with its voice, if any.
+
+    Raises:
+        ParameterError: the cue is silent.
+    """
+    if cue.log_ratio is None:
+        raise ParameterError(f"the cue {cue.name!r} is silent: {cue.reason}")
+    ratio, lags = np.exp(np.asarray(cue.at_tempo_one, np.float64)), lag_grid()
+    near = np.exp(-0.5 * (lags / IN_TIME_MS) ** 2)
+    in_time, moved, other_voice = TALKER
+    joint = in_time * ratio * near / near.sum() + moved * ratio / lags.size
+    inside = (lags >= EARLY_MS) & (lags <= LATE_MS)
+    related = float(joint.sum())
+    if related < SURE * (related + other_voice):
+        return TimeJudgement(in_time=None, cues=(cue.name,), reason="uncorrelated")
+    outside = np.where(inside, 0.0, moved * ratio / lags.size)
+    out_of_time = float(outside.sum()) / (related + other_voice)
+    peak = int(np.argmax(outside if out_of_time >= SURE else joint))
+    around = np.flatnonzero(np.abs(lags - lags[peak]) <= _AROUND_MS)
+    lag, lag_error = _moments(joint[around], lags[around])
+    return TimeJudgement(
+        in_time=min(1.0, 1.0 - float(outside.sum()) / related),
+        out_of_time=min(1.0, out_of_time),
+        lag_ms=round(lag, 1),
+        lag_error_ms=round(lag_error, 1),
+        cues=(cue.name,),
+    )
 
 
 def judge_time(cues: Sequence[TimeCue], expected_tempo: float | None = None) -> TimeJudgement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from avagent.core.ports import ClipView
-from avagent.core.time_judgement import TimeJudgement, judge_time
+from avagent.core.time_judgement import TimeJudgement, judge_lips, judge_time
 from avagent.dsp.measures.lips import LEAST_SECONDS
 from avagent.dsp.measures.onset import onset_strength
 from avagent.dsp.measures.touches import onset_cues
@@ -33,6 +33,10 @@ def synchronization(view: ClipView, frames: int = FRAMES) -> TimeJudgement:
         return TimeJudgement(in_time=None, reason="no_video" if view.frames() is None else "still_picture")
     lips = lips_of(view, waveform, frames)
     if lips.spoke:
+        told = judge_lips(lips)
+        if told.in_time is not None:
+            return told
+        # They fit nowhere at the picture's tempo: at another one they may, with touches and motion.
         return judge_time([lips, *onset_cues(*onset_strength(waveform), motion)], facts.expected_tempo)
     found = facts.timing if facts.timing is not None else TimeJudgement(in_time=None, reason="no_onsets")
     long_enough = min(waveform.duration, float(motion.times[-1] - motion.times[0])) >= LEAST_SECONDS
