@@ -28,7 +28,7 @@ from avagent.core.errors import ClipError
 from avagent.core.media import Frames, StreamInfo, Waveform
 from avagent.core.ports import ClipView
 from avagent.core.region import Region
-from avagent.core.time_judgement import TimeJudgement, judge_time
+from avagent.core.time_judgement import TimeJudgement, judge_lips
 from avagent.media.container import encode_audio
 from avagent.media.pair_views import PairView
 from avagent.media.store import MediaStore, StoredView
@@ -121,7 +121,7 @@ def told(view: ClipView) -> TimeJudgement | str:
     if waveform is None:
         return "no_audio"
     cue = lips_of(view, waveform)
-    return judge_time([cue]) if cue.spoke else str(cue.reason)
+    return judge_lips(cue) if cue.spoke else str(cue.reason)
 
 
 def spoken(path: Path) -> Waveform:
