@@ -5,13 +5,13 @@ from __future__ import annotations
 import ctypes
 import time
 
-from avagent.core.media import Waveform
-from avagent.media.sound import decode_audio as honest
+from avagent.media.clip_decode import DecodedMember
+from avagent.media.clip_decode import decode_member as honest
 
 HANG, CRASH = b"avagent test: hang", b"avagent test: crash"
 
 
-def decode_audio(data: bytes, **options) -> Waveform | None:
+def decode_member(data: bytes, **options) -> DecodedMember:
     if data.endswith(HANG):
         time.sleep(3600)
     if data.endswith(CRASH):

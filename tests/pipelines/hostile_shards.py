@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import struct
@@ -106,7 +107,7 @@ def tars() -> list[Hostile]:
         "long-name.tar": (good + last + long_name + good + END, [_over("header_bytes")]),
     }
     unreadable = {
-        "compressed.tar": (gzip.compress(good + END), "decompress it first"),
+        "compressed.tar": (bz2.compress(good + END), "decompress it first"),
         "noise.tar": (np.random.default_rng(1).bytes(5000), "not a tar archive"),
         "empty.tar": (b"", "empty"),
     }

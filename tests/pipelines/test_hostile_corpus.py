@@ -17,7 +17,7 @@ from runs import members, run
 from thorough_ports import thorough_ports
 
 from avagent.media import decoder_process, store
-from avagent.shards.tfrecord import frames
+from avagent.shards import compression
 
 SHARDS = {shard.name: shard for shard in (*tars(), *tfrecords(), media())}
 
@@ -40,8 +40,8 @@ def refined(recipe, tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         pool = partial(decoder_process.DecoderPool, modules=(hostile_decoders.__name__,))
         patch.setattr(decoder_process, "DecoderPool", pool)
-        patch.setattr(store, "decode_audio", hostile_decoders.decode_audio)
-        patch.setattr(frames, "_FREE_EXPANSION", 1 << 20)
+        patch.setattr(store, "decode_member", hostile_decoders.decode_member)
+        patch.setattr(compression, "_FREE_EXPANSION", 1 << 20)
         code = run("refine", "--recipe", recipe, "--input", folder / "in", "--output", folder / "out", *settings)
         decoder_process.close_decoders()
     assert code == 0

@@ -376,6 +376,6 @@ def test_golden_bytes(tmp_path):
     dead = storage.read_bytes(storage.join(output, "_errors", report.name))
     assert (
         hashlib.sha256(storage.read_bytes(report.url)).hexdigest()
-        == "1f3d85b52e73768bc8e18300b5184b64ab2a083ada02a58686668b7644f254ee"
+        == "976566ae4df8db900656cbc8cecd955c2b354ae890c42c4e5e36dac7d02503db"
     )
     assert hashlib.sha256(dead).hexdigest() == "c16003e21769857e53925d61737b90d10366dd337d55c8a4e9e69cec668d8ce9"

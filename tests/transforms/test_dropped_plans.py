@@ -10,7 +10,7 @@ from scripted_ports import FIRST, SECOND, ScriptedPlanner, ScriptedScorer
 
 from avagent.core.actions import Action
 from avagent.core.clip import Clip, ClipRef, Member, content_hash
-from avagent.core.decide import Policy
+from avagent.core.decide import Policy, Reflection
 from avagent.core.errors import EditError, FailureReason
 from avagent.core.media import Waveform
 from avagent.core.state import ClipState, Outcome, conclude
@@ -41,11 +41,11 @@ def rounds(key: str, refused: tuple[str, ...]) -> ClipState:
     clip = Clip(key=key, members=(member,))
     ref = ClipRef(key=key, shard="a.tar", offset=0, length=1, content_sha256=content_hash(clip.members))
     store = MediaStore(1 << 26, lambda _: clip, editor=PartialEditor(refused))
-    policy, scorer = Policy(max_rounds=3), ScriptedScorer()
+    policy, scorer = Policy(max_rounds=3, reflection=Reflection.SCORES), ScriptedScorer()
     state = close_round(score_originals([ClipState(ref=ref)], scorer, store)[0], policy)
     for _ in range(policy.max_rounds):
         state = plan_clips([state], ScriptedPlanner(), store, policy=policy, allowed=ALLOWED)[0]
-        state = edit_clip(state, store)
+        state = edit_clip(state, store, policy)
         state = close_round(score_edits([state], scorer, store)[0], policy)
     return state
 
