@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
+import numpy as np
 import webdataset
 from _copies import base_clips, write_copies
 from _processor_time import processor_seconds
@@ -154,7 +155,8 @@ def decode_frames(data: bytes, *, arrays: bool) -> None:
             stream.codec_context.thread_count = 1
         for frame in container.decode(*streams):
             if arrays:
-                frame.to_ndarray()
+                # PyAV's own arrays refuse pictures of an odd height.
+                [np.array(memoryview(plane)) for plane in frame.planes]
 
 
 def floor(shards: Sequence[str], *, arrays: bool) -> None:
