@@ -264,7 +264,7 @@ def main() -> None:
             tables: dict[str, Callable[[], dict[str, Row] | Row]] = {
                 "refine": lambda corpus=corpus: whole(corpus, checkouts, options.repeats, folder),
                 "decoding": lambda corpus=corpus: decoding(corpus, options.repeats),
-                "stage": lambda corpus=corpus: stages(corpus, wired, options.repeats),
+                "stage": lambda corpus=corpus: stages(corpus, wired, options.repeats, folder),
                 "pipeline": lambda corpus=corpus: pipeline(corpus, wired, options.repeats, folder),
             }
             results[title] = {}
