@@ -89,7 +89,7 @@ def _decide(state: ClipState, stages: Stages, loop: Loop, store: MediaStore) -> 
         with stages.timed("plan"):
             (state,) = plan_clips([state], loop.planner(), store, policy=loop.policy, allowed=loop.allowed)
         with stages.timed("edit"):
-            state = edit_clip(state, store)
+            state = edit_clip(state, store, policy=loop.policy)
         with stages.timed("measure, tag and score edits"):
             (state,) = score_edits([state], scorer, store)
             state = close_round(state, loop.policy)
