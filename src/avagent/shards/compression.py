@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import cast
 
@@ -28,6 +28,14 @@ _FREE_EXPANSION = 256 << 20
 def has_gzip_magic(head: bytes) -> bool:
     """Whether a file that begins like this is compressed by gzip."""
     return head.startswith(_GZIP) and head[3:4] <= _GZIP_FLAGS
+
+
+def told_or_named(shard: str, is_gzip: Callable[[str], bool]) -> bool:
+    """Whether a shard is compressed; of one that cannot be read, the name must tell."""
+    try:
+        return is_gzip(shard)
+    except OSError:
+        return shard.endswith("gz")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from avagent import storage
 from avagent.core.clip import ClipRef
 from avagent.core.errors import Failure, FailureReason, ShardError
 from avagent.records.decisions import clip_place, dump
-from avagent.shards.compression import gzip_writer
+from avagent.shards.compression import gzip_writer, told_or_named
 from avagent.shards.output import ERRORS_FOLDER, LazyFile, ShardOutput
 from avagent.shards.samples import BadSample
 from avagent.shards.tfrecord.examples import Feature, bytes_feature, change_example, example_bytes, parse_example
@@ -71,7 +71,7 @@ class TFRecordOutput(ShardOutput[RecordSample]):
     def __init__(self, shard: str, output: str, stack: ExitStack) -> None:
         name = storage.basename(shard)
         self._shard = shard
-        self._compressed = compressed = _is_gzip(shard)
+        self._compressed = compressed = told_or_named(shard, is_gzip)
         self._refined = _LazyRecords(LazyFile(storage.join(output, name), stack), compressed=compressed, stack=stack)
         letters = storage.join(output, ERRORS_FOLDER, name)
         self._letters = _LazyRecords(LazyFile(letters, stack), compressed=compressed, stack=stack)
@@ -149,11 +149,3 @@ def _features(data: bytes) -> tuple[Feature, ...] | None:
         return parse_example(data).features
     except ShardError:
         return None
-
-
-def _is_gzip(shard: str) -> bool:
-    """Of a shard that cannot be read, the name must tell."""
-    try:
-        return is_gzip(shard)
-    except OSError:
-        return shard.endswith(".gz")

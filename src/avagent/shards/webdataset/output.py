@@ -10,7 +10,7 @@ from avagent import storage
 from avagent.core.clip import RECORD_SUFFIX, ClipRef
 from avagent.core.errors import Failure, FailureReason
 from avagent.records.decisions import ERROR_SUFFIX, error_name, error_record, record_name
-from avagent.shards.compression import gzip_writer
+from avagent.shards.compression import gzip_writer, told_or_named
 from avagent.shards.output import ERRORS_FOLDER, LazyFile, ShardOutput
 from avagent.shards.samples import BadSample, Loose, Sample, safe_key, split_name
 from avagent.shards.webdataset.samples import is_gzip, iter_stream
@@ -53,7 +53,7 @@ class WebDatasetOutput(ShardOutput[Sample]):
     def __init__(self, shard: str, output: str, stack: ExitStack) -> None:
         name = storage.basename(shard)
         self._shard = shard
-        self._compressed = compressed = _is_gzip(shard)
+        self._compressed = compressed = told_or_named(shard, is_gzip)
         letters = LazyFile(storage.join(output, ERRORS_FOLDER, name), stack)
         self._refined = _LazyTar(LazyFile(storage.join(output, name), stack), compressed=compressed, stack=stack)
         self._letters = _LazyTar(letters, compressed=compressed, stack=stack)
@@ -116,14 +116,6 @@ class WebDatasetOutput(ShardOutput[Sample]):
 
     def _explain(self, name: str, ref: ClipRef, failure: Failure) -> None:
         self._letters.tar().add(error_name(name), error_record(failure, ref))
-
-
-def _is_gzip(shard: str) -> bool:
-    """Of a shard that cannot be read, the name must tell."""
-    try:
-        return is_gzip(shard)
-    except OSError:
-        return shard.endswith("gz")
 
 
 def _suffix(entry: Entry) -> str | None:
