@@ -12,6 +12,7 @@ INSTALLED := $(VENV)/.installed
 TESTABLE := $(VENV)/.testable
 TFIO := .venv-tfio
 MEDIA := .cache/media/.complete
+FLINK := .cache/flink/.complete
 export PYTHON
 # One thread a process: the tests and the pipeline run several processes themselves.
 export OMP_NUM_THREADS ?= 1
@@ -74,6 +75,10 @@ test-tfio: $(MEDIA)  ## the tests that need TensorFlow, in an environment of the
 .PHONY: media
 media: $(MEDIA)  ## real recordings for tests and demo, from Debian and Python packages
 
+# Where Java and Maven are missing, setup.sh says so, and the tests on Flink are skipped.
+$(FLINK): infra/flink/setup.sh infra/flink/pom.xml infra/flink/config.yaml | $(BIN)/python
+	@PYTHON=$(BIN)/python infra/flink/setup.sh .cache/flink || echo "going on without Flink" >&2
+
 # What cannot be had is named loudly by the script; what needs it then says so itself.
 $(MEDIA): tools/fetch_media.py tools/media.sha256 | $(BIN)/python
 	@mkdir -p $(@D)
@@ -92,7 +97,7 @@ planner: $(INSTALLED) $(MEDIA)  ## train the small LLM planner and compare it (u
 	@OMP_NUM_THREADS=2 $(BIN)/python examples/planner/run_planner.py --output $(PLANNER_OUTPUT)
 
 .PHONY: test
-test: $(INSTALLED) $(TESTABLE) $(MEDIA)  ## every test (TESTS=tests/core: only some; EXAMPLES=20: properties try 20 times as many)
+test: $(INSTALLED) $(TESTABLE) $(MEDIA) $(FLINK)  ## every test (TESTS=tests/core: only some; EXAMPLES=20: properties try 20 times as many)
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --examples $(EXAMPLES) $(TESTS)
 	@if [ "$(TESTS)" = tests ]; then $(MAKE) --no-print-directory test-tfio; fi
 

@@ -7,7 +7,11 @@ folder="${1:-$here/../../.cache/flink}"
 python="${PYTHON:-python3}"
 flink=1.19.3
 
-[ -f "$folder/.complete" ] && exit 0
+made_of=$(cat "$here/setup.sh" "$here/pom.xml" "$here/config.yaml" | sha256sum)
+if [ -f "$folder/.complete" ] && [ "$(cat "$folder/.complete")" = "$made_of" ]; then
+  touch "$folder/.complete"
+  exit 0
+fi
 for program in java mvn; do
   command -v "$program" >/dev/null || { echo "infra/flink: $program is not installed" >&2; exit 69; }
 done
@@ -34,4 +38,4 @@ cp "$folder/download/apache-flink-libraries-$flink/deps/bin/"*.jar "$folder/home
 chmod +x "$folder/home/bin/"*.sh "$folder/home/bin/flink"
 cp "$here/config.yaml" "$folder/home/conf/config.yaml"
 rm -rf "$folder/download"
-touch "$folder/.complete"
+echo "$made_of" >"$folder/.complete"

@@ -60,3 +60,20 @@ def test_there_is_one_with_and_one_without_a_gpu():
 def test_a_script_is_one(script: Path):
     subprocess.run(["bash", "-n", script], check=True)
     assert script.stat().st_mode & 0o111
+
+
+def test_restarts_outlast_the_loss_of_a_task_manager():
+    """Until `heartbeat.timeout` it is taken for alive, and what is restarted on it fails at once."""
+    plain = yaml.safe_load((INFRA / "config.yaml").read_text("utf-8"))
+    waits, heartbeat = plain["restart-strategy"]["exponential-delay"], plain["heartbeat"]
+    settings = [(waits, heartbeat["timeout"])]
+    prefix = "restart-strategy.exponential-delay."
+    for path in DESCRIPTIONS:
+        flink = yaml.safe_load(path.read_text("utf-8"))["spec"]["flinkConfiguration"]
+        settings.append(({k.removeprefix(prefix): v for k, v in flink.items()}, flink["heartbeat.timeout"]))
+    for waits, timeout_ms in settings:
+        wait, longest = (float(waits[name].removesuffix("s")) for name in ("initial-backoff", "max-backoff"))
+        attempts, factor = int(waits["attempts-before-reset-backoff"]), float(waits["backoff-multiplier"])
+        total = sum(min(longest, wait * factor**attempt) for attempt in range(attempts))
+        assert total >= 10 * int(timeout_ms) / 1000
+        assert longest * 1000 >= int(timeout_ms)
