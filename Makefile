@@ -92,6 +92,10 @@ demo: $(LIGHT) $(MEDIA)  ## repair real clips with the embedded models (DEMO_CLI
 flink-demo: $(INSTALLED) $(MEDIA)  ## the same on a Flink cluster of plain processes; needs Java and Maven (infra/flink)
 	@AVAGENT_PYTHON=$(abspath $(BIN)/python) infra/flink/demo.sh
 
+.PHONY: prism
+prism:  ## Beam's runner Prism into .cache/prism, built by Go (four minutes, 66 MB): the tests use it where it is there
+	@GOBIN=$(abspath .cache/prism) go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0
+
 .PHONY: planner
 planner: $(INSTALLED) $(MEDIA)  ## train the small LLM planner and compare it (under an hour on two cores; docs/planner.md)
 	@OMP_NUM_THREADS=2 $(BIN)/python examples/planner/run_planner.py --output $(PLANNER_OUTPUT)

@@ -40,7 +40,7 @@ class Cluster:
         self.logs = run
         self._parts = [self._start("jobmanager")]
         self.task_managers = [self._start("taskmanager") for _ in range(2)]
-        self._parts.append(self._start("jobserver"))
+        self._job_server = self._start("jobserver")
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ class Cluster:
                 with socket.socket() as client:
                     if client.connect_ex(("127.0.0.1", int(port))) == 0:
                         break
-                for part in self._parts:
+                for part in (*self._parts, self._job_server):
                     assert not _over(part, 0.1), part.text()[-4000:]
 
     def workers(self) -> list[int]:
@@ -73,9 +73,16 @@ class Cluster:
         self.task_managers.pop(0).kill_group()
         self.task_managers.append(self._start("taskmanager"))
 
+    def replace_the_job_server(self) -> None:
+        """Kill it and start another, which knows nothing of the jobs that the first gave to Flink."""
+        self._job_server.kill_group()
+        self._job_server.text()
+        self._job_server = self._start("jobserver")
+        self.wait()
+
     def stop(self) -> None:
         """All of it."""
-        for part in (*self._parts, *self.task_managers):
+        for part in (*self._parts, self._job_server, *self.task_managers):
             part.kill_group()
             part.text()
 

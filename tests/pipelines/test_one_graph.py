@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import socket
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import apache_beam as beam
 import pytest
+from runners import job_service
 from runs import contents, run
-from scripted_runs import Logged, scripted_ports, start, write_corpus, write_recipe
+from scripted_runs import scripted_ports, start, write_corpus, write_recipe
 
 from avagent.core.errors import AVAgentError
 from avagent.pipelines.recipe import load_recipe
@@ -133,38 +132,15 @@ def test_there_is_no_status_without_a_run(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.fixture(scope="module")
-def job_service() -> Iterator[str]:
-    """Beam's own job service, in a process of its own, with workers in others."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = Path(__file__).parent
-    path = [folder / "scripted_site", folder.parent / "transforms", folder.parent]
-    module = "apache_beam.runners.portability.local_job_service_main"
-    service = Logged([sys.executable, "-m", module, "-p", port], path, limit=LIMIT_S)
-    while True:
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        assert service.poll() is None, service.text()
-    yield f"127.0.0.1:{port}"
-    service.kill_group()
-    service.text()
+def remote() -> Iterator[tuple[str, ...]]:
+    """Options that give a run to another process."""
+    with job_service() as options:
+        yield options
 
 
-def remote(job_service: str) -> tuple[str, ...]:
-    worker = f"{sys.executable} -m apache_beam.runners.worker.sdk_worker_main"
-    return (
-        "--runner=PortableRunner",
-        f"--job_endpoint={job_service}",
-        "--environment_type=beam:env:harness_subprocess_python:v1",
-        f"--environment_config={worker}",
-    )
-
-
-def test_a_run_is_finished_without_its_client(job_service: str, corpus: Path, tmp_path: Path):
+def test_a_run_is_finished_without_its_client(remote: tuple[str, ...], corpus: Path, tmp_path: Path):
     output = tmp_path / "out"
-    client = start(*arguments(corpus, output, "--no-wait", *remote(job_service)), limit=LIMIT_S)
+    client = start(*arguments(corpus, output, "--no-wait", *remote), limit=LIMIT_S)
     text = client.text()
     assert client.returncode == 0, text
     assert "avagent status" in text
@@ -175,9 +151,9 @@ def test_a_run_is_finished_without_its_client(job_service: str, corpus: Path, tm
     assert record["seconds"] is record["metrics"] is record["throughput"] is None
 
 
-def test_who_waits_adds_what_was_measured(job_service: str, corpus: Path, tmp_path: Path):
+def test_who_waits_adds_what_was_measured(remote: tuple[str, ...], corpus: Path, tmp_path: Path):
     output = tmp_path / "out"
-    client = start(*arguments(corpus, output, *remote(job_service)), limit=LIMIT_S)
+    client = start(*arguments(corpus, output, *remote), limit=LIMIT_S)
     text = client.text()
     assert client.returncode == 0, text
     assert contents(output) == contents(corpus / "whole")
