@@ -7,31 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import partial
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics.metric import Metrics
-from apache_beam.pvalue import PCollection
+from apache_beam.pvalue import PCollection, TaggedOutput
 
+from avagent import storage
 from avagent.core.errors import AVAgentError, FailureReason
 from avagent.core.state import ClipDecision, ClipState
 from avagent.dsp.threads import run_one_thread
 from avagent.media.store import MediaStore
 from avagent.records.decisions import decisions_digest, read_decisions, write_decisions
-from avagent.records.manifest import decisions_url
+from avagent.records.manifest import decisions_url, write_manifest
 from avagent.runs.dead_letters import letters_url, read_letters
 from avagent.runs.merge import MergeOptions, merge_shard
+from avagent.runs.previous import Earlier, Part
 from avagent.runs.rewrite import ShardReport
+from avagent.runs.run_plan import ShardTask
 from avagent.runs.shard_reports import read_report, write_report
 from avagent.shards.formats import ShardOptions
 from avagent.storage.retries import configure
+from avagent.transforms.decisions import DecideShards
 from avagent.transforms.loop import Loop
 from avagent.transforms.metrics import NAMESPACE, count_retries
 from avagent.transforms.progress import report_progress
 from avagent.transforms.refine import DecideClips
 from avagent.transforms.store import StoreConfig, process_store
-from avagent.transforms.write import ApplyTarget, repaired_members
+from avagent.transforms.write import ApplyDecisions, ApplyTarget, repaired_members
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +48,100 @@ class ReplayTask:
         output: folder of the run.
         folder: where new decisions and files go.
         reasons: which letters are meant; none: all.
+        source: where the shard is read again, since what failed is not among its dead letters; None: they are enough.
     """
 
     shard: str
     output: str
     folder: str
     reasons: tuple[FailureReason, ...] = ()
+    source: str | None = None
 
 
 def is_meant(decision: ClipDecision, reasons: tuple[FailureReason, ...]) -> bool:
     """Whether a clip failed, and for one of these reasons."""
     return decision.failure is not None and (not reasons or decision.failure.reason in reasons)
+
+
+def is_changed(output: str, folder: str, shard: str) -> bool:
+    """Whether the decisions in the folder of a replay are other than those of the run. Raises OSError."""
+    return list(read_decisions(decisions_url(output, shard))) != list(read_decisions(decisions_url(folder, shard)))
+
+
+class ReplayShards(beam.PTransform):
+    """Dead letters decided on again, and merged into their shards as soon as those are, in the folder of the replay.
+
+    What an interrupted replay did is not done again.
+
+    Args:
+        loop: for deciding.
+        target: where files go.
+        output: folder of the run.
+    """
+
+    def __init__(self, loop: Loop, target: ApplyTarget, output: str) -> None:
+        super().__init__()
+        self._loop = loop
+        self._target = target
+        self._output = output
+
+    def expand(self, tasks: PCollection[ReplayTask]) -> PCollection[ShardReport]:
+        """ReplayTask -> reports of the shards that changed."""
+        names = {"output": self._output, "folder": self._target.output}
+        todo: Any = tasks | "Todo" >> beam.FlatMap(_todo).with_outputs(*_Todo)
+        letters: Any = todo[_Todo.LETTERS] | "Letters" >> DecideLetters(self._loop)
+        shards: Any = todo[_Todo.SHARD] | "Decide" >> DecideShards(self._loop, self._target.output)
+        merged: Any = (
+            (letters, todo[_Todo.MERGE])
+            | "DecidedLetters" >> beam.Flatten()
+            | "ChangedLetters" >> beam.Filter(lambda task: is_changed(shard=task.shard, **names))
+            | "Merge" >> MergeLetters(self._target)
+        )
+        applied: Any = (
+            (shards, todo[_Todo.APPLY])
+            | "DecidedShards" >> beam.Flatten()
+            | "ChangedShards" >> beam.Filter(lambda task: is_changed(shard=task.url, **names))
+            | "WithRepairs" >> beam.Map(_with_repairs, output=self._output)
+            | "Apply" >> ApplyDecisions(self._target)
+        )
+        reports: Any = (merged, applied) | "Reports" >> beam.Flatten()
+        return reports
+
+
+class _Todo(StrEnum):
+    LETTERS = "letters"
+    SHARD = "shard"
+    MERGE = "merge"
+    APPLY = "apply"
+
+
+def _todo(task: ReplayTask) -> Iterator[TaggedOutput]:
+    if read_report(task.folder, task.shard) is not None:
+        return
+    decided = storage.exists(decisions_url(task.folder, task.shard))
+    if task.source is None:
+        yield TaggedOutput(_Todo.MERGE if decided else _Todo.LETTERS, task)
+    elif decided:
+        yield TaggedOutput(_Todo.APPLY, ShardTask(url=task.source))
+    else:
+        yield TaggedOutput(_Todo.SHARD, ShardTask(url=task.source, earlier=_without_letters(task)))
+
+
+def _without_letters(task: ReplayTask) -> Earlier:
+    """For a shard that is read again: all its clips but the letters that are meant are decided already."""
+    kept = storage.join(task.folder, "kept")
+    # Clips are looked up in other shards as well: there are none.
+    write_manifest(kept, (), fingerprint="")
+    known = read_decisions(decisions_url(task.output, task.shard))
+    write_decisions(decisions_url(kept, task.shard), (d for d in known if not is_meant(d, task.reasons)))
+    return Earlier(output=kept, shard=storage.basename(task.shard), holds=frozenset(Part))
+
+
+def _with_repairs(task: ShardTask, output: str) -> ShardTask:
+    """What the run repaired is taken from its shard."""
+    return ShardTask(
+        url=task.url, earlier=Earlier(output=output, shard=storage.basename(task.url), holds=frozenset({Part.REPAIRS}))
+    )
 
 
 def letter_states(task: ReplayTask, store: MediaStore, options: ShardOptions) -> Iterator[ClipState]:
@@ -102,8 +190,8 @@ class DecideLetters(beam.PTransform):
         super().__init__()
         self._loop = loop
 
-    def expand(self, tasks: PCollection[ReplayTask]) -> PCollection[str]:
-        """ReplayTask -> URL of the shard."""
+    def expand(self, tasks: PCollection[ReplayTask]) -> PCollection[ReplayTask]:
+        """ReplayTask -> the same, once the shard's decisions are written."""
         spread: Any = tasks | "Spread" >> beam.Reshuffle()
         states = spread | "ReadLetters" >> beam.FlatMap(_read, store=self._loop.store)
         decided: Any = states | "DecideClips" >> DecideClips(self._loop) | "KeyByShard" >> beam.Map(_keyed)
@@ -129,12 +217,12 @@ def _listed(task: ReplayTask) -> tuple[str, ClipDecision | ReplayTask]:
     return letters_url(task.output, task.shard), task
 
 
-def _write(grouped: tuple[str, Iterable[ClipDecision | ReplayTask]]) -> str:
+def _write(grouped: tuple[str, Iterable[ClipDecision | ReplayTask]]) -> ReplayTask:
     found = list(grouped[1])
     task = next(item for item in found if isinstance(item, ReplayTask))
     decisions = [item for item in found if isinstance(item, ClipDecision)]
     write_decisions(decisions_url(task.folder, task.shard), replayed_decisions(task, decisions))
-    return task.shard
+    return task
 
 
 def merge_letters(task: ReplayTask, target: ApplyTarget) -> ShardReport:

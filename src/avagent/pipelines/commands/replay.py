@@ -19,23 +19,20 @@ from avagent.core.errors import FailureReason, UsageError
 from avagent.core.state import ClipDecision, Outcome
 from avagent.pipelines.beam_options import beam_options
 from avagent.pipelines.options import BEAM_CONTEXT, own_options
-from avagent.pipelines.phase import phase_progress
+from avagent.pipelines.phase import parts_progress
 from avagent.pipelines.progress import Tally
 from avagent.pipelines.recipe import Recipe, load_recipe
 from avagent.pipelines.request import read_run
 from avagent.pipelines.run import Session, run_phase
 from avagent.pipelines.summary import exit_code
 from avagent.pipelines.wiring import wire
-from avagent.records.decisions import read_decisions, write_decisions
-from avagent.records.manifest import ManifestCounts, decisions_url, write_manifest
+from avagent.records.decisions import read_decisions
+from avagent.records.manifest import ManifestCounts, decisions_url
 from avagent.runs.commit import SUCCESS_FILE
-from avagent.runs.previous import Earlier, Part
 from avagent.runs.replay_publish import Staged, finish_replay, publish_replay, stage_folder, stage_identity, staged
-from avagent.runs.run_plan import ShardTask
 from avagent.runs.shard_reports import read_report
-from avagent.transforms.decisions import DecideShards
-from avagent.transforms.replay import DecideLetters, MergeLetters, ReplayTask, is_meant
-from avagent.transforms.write import ApplyDecisions, ApplyTarget
+from avagent.transforms.replay import ReplayShards, ReplayTask, is_changed, is_meant
+from avagent.transforms.write import ApplyTarget
 
 FROM_INPUT = (FailureReason.UNREADABLE_SHARD, FailureReason.TRUNCATED_SHARD, FailureReason.CHANGED_SINCE_LISTED)
 """What failed like this is not among the dead letters: its shard is read again, where it was."""
@@ -122,9 +119,8 @@ def run_replay(request: ReplayRequest, console: Console) -> int:
     identity = stage_identity(request.output, wired.provenance.fingerprint, request.reasons)
     folder = stage_folder(request.output, identity)
     tasks = [_task(request, shard, folder, found) for shard, found in letters]
-    _decide(session, tasks)
-    changed = [task for task in tasks if _changed(task)]
-    _merge(session, changed)
+    _replay(session, tasks)
+    changed = [task for task in tasks if is_changed(task.output, task.folder, task.shard)]
     result = _result(session, changed, letters, identity)
     counts = publish_replay(request.output, result, {**run, "replays": [*run.get("replays", ()), result.record]})
     console.print(f"{result.record['recovered']} of {result.record['clips']} clips are well now", highlight=False)
@@ -170,88 +166,37 @@ def _recipe(request: ReplayRequest, run: Mapping[str, Any]) -> Recipe:
         return load_recipe(str(path), request.settings)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Task:
-    """A shard to replay: from its dead letters, or (`source`) from where its input lies."""
-
-    letters: ReplayTask
-    source: str | None = None
-
-
-def _task(request: ReplayRequest, shard: str, folder: str, found: Sequence[ClipDecision]) -> _Task:
-    letters = ReplayTask(shard=shard, output=request.output, folder=folder, reasons=request.reasons)
+def _task(request: ReplayRequest, shard: str, folder: str, found: Sequence[ClipDecision]) -> ReplayTask:
+    task = ReplayTask(shard=shard, output=request.output, folder=folder, reasons=request.reasons)
     if not any(d.failure is not None and d.failure.reason in FROM_INPUT for d in found):
-        return _Task(letters=letters)
+        return task
     source = storage.join(request.source, storage.basename(shard)) if request.source is not None else shard
-    return _Task(letters=letters, source=storage.canonical(source))
+    return replace(task, source=storage.canonical(source))
 
 
-def _decide(session: Session, tasks: Sequence[_Task]) -> None:
-    """Decision files for all shards that have none in the folder yet."""
-    todo = [task for task in tasks if not storage.exists(decisions_url(task.letters.folder, task.letters.shard))]
-    letters = [task.letters for task in todo if task.source is None]
-    inputs = [_input_task(task.letters, task.source) for task in todo if task.source is not None]
-    tally = Tally(unit="clips", total_bytes=0)
-    with phase_progress(session.options, session.console, "decide", tally) as path:
-        # Most of what failed once may well fail again.
-        loop = replace(session.wired.loop, progress=path, failures=None)
-        if letters:
-            run_phase(session, "letters", letters, DecideLetters(loop))
-        if inputs:
-            run_phase(session, "decide", inputs, DecideShards(loop, tasks[0].letters.folder))
-
-
-def _input_task(letters: ReplayTask, source: str) -> ShardTask:
-    """A shard that is read again: all its clips but the letters that are meant are decided already."""
-    kept = storage.join(letters.folder, "kept")
-    # Clips are looked up in other shards as well: there are none.
-    write_manifest(kept, (), fingerprint="")
-    known = (d for d in read_decisions(decisions_url(letters.output, letters.shard)))
-    write_decisions(decisions_url(kept, letters.shard), (d for d in known if not is_meant(d, letters.reasons)))
-    earlier = Earlier(output=kept, shard=storage.basename(letters.shard), holds=frozenset(Part))
-    return ShardTask(url=source, earlier=earlier)
-
-
-def _changed(task: _Task) -> bool:
-    letters = task.letters
-    before = list(read_decisions(decisions_url(letters.output, letters.shard)))
-    return before != list(read_decisions(decisions_url(letters.folder, letters.shard)))
-
-
-def _merge(session: Session, tasks: Sequence[_Task]) -> None:
-    """New files for the shards that change, in the folder of the replay."""
-    todo = [task for task in tasks if read_report(task.letters.folder, task.letters.shard) is None]
-    if not todo:
-        return
-    tally = Tally(unit="shards", total_bytes=0, total=len(todo))
-    with phase_progress(session.options, session.console, "merge", tally) as path:
+def _replay(session: Session, tasks: Sequence[ReplayTask]) -> None:
+    """New decisions, and new files for the shards that change, in the folder of the replay."""
+    wired = session.wired
+    tallies = {"decide": Tally(unit="clips", total_bytes=0), "merge": Tally(unit="shards", total_bytes=0)}
+    with parts_progress(session.options, session.console, tallies) as paths:
         target = ApplyTarget(
-            output=todo[0].letters.folder,
-            provenance=session.wired.provenance,
-            audio_codec=session.wired.recipe.output.audio_codec,
-            shards=session.wired.loop.store.shards,
-            progress=path,
+            output=tasks[0].folder,
+            provenance=wired.provenance,
+            audio_codec=wired.recipe.output.audio_codec,
+            shards=wired.loop.store.shards,
+            progress=paths.get("merge"),
         )
-        if letters := [task.letters for task in todo if task.source is None]:
-            run_phase(session, "merge", letters, MergeLetters(target))
-        inputs = [(task, task.source) for task in todo if task.source is not None]
-        if inputs:
-            run_phase(
-                session, "apply", [_apply_task(t.letters, source) for t, source in inputs], ApplyDecisions(target)
-            )
+        # Most of what failed once may well fail again.
+        loop = replace(wired.loop, progress=paths.get("decide"), failures=None)
+        run_phase(session, "replay", tasks, ReplayShards(loop, target, tasks[0].output))
 
 
-def _apply_task(letters: ReplayTask, source: str) -> ShardTask:
-    earlier = Earlier(output=letters.output, shard=storage.basename(letters.shard), holds=frozenset({Part.REPAIRS}))
-    return ShardTask(url=source, earlier=earlier)
-
-
-def _result(session: Session, changed: Sequence[_Task], letters: Sequence[Letters], identity: str) -> Staged:
+def _result(session: Session, changed: Sequence[ReplayTask], letters: Sequence[Letters], identity: str) -> Staged:
     recovered = 0
     for task in changed:
-        after = read_decisions(decisions_url(task.letters.folder, task.letters.shard))
+        after = read_decisions(decisions_url(task.folder, task.shard))
         failed = sum(decision.outcome is Outcome.FAILED for decision in after)
-        report = read_report(task.letters.output, task.letters.shard)
+        report = read_report(task.output, task.shard)
         recovered += (report.errors if report is not None else 0) - failed
     record = {
         "fingerprint": session.wired.provenance.fingerprint,
@@ -260,7 +205,7 @@ def _result(session: Session, changed: Sequence[_Task], letters: Sequence[Letter
         "recovered": recovered,
         "seconds": session.clock.seconds,
     }
-    return Staged(identity=identity, shards=tuple(task.letters.shard for task in changed), record=record)
+    return Staged(identity=identity, shards=tuple(task.shard for task in changed), record=record)
 
 
 def _conclude(request: ReplayRequest, console: Console, counts: ManifestCounts, ratio: float) -> int:
