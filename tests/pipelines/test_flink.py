@@ -10,7 +10,6 @@ import pytest
 from flink_cluster import Cluster, flink_cluster, flink_folder, kill
 from runs import contents, run
 from scripted_runs import Logged, scripted_ports, start, write_corpus, write_recipe
-from scripted_site.losing import LOSES
 from storage_servers import BUCKET, s3_client, s3_server
 
 from avagent import storage
@@ -126,15 +125,3 @@ def test_a_killed_job_server_is_no_loss(cluster: Cluster, recipe: Path, whole: d
     text = again.text()
     assert again.returncode == 0, text
     assert fetched(output, tmp_path) == whole
-
-
-@pytest.mark.usefixtures("whole")
-def test_what_is_lost_is_missed(cluster: Cluster, recipe: Path, monkeypatch: pytest.MonkeyPatch):
-    output = f"{ROOT_URL}/lost"
-    with monkeypatch.context() as patch:
-        patch.setenv(LOSES, "shard to apply")
-        process = refine(cluster, recipe, output)
-        text = process.text()
-    assert process.returncode == 1, text
-    assert "1 of 4 shards" in text
-    assert not storage.exists(f"{output}/_SUCCESS")
