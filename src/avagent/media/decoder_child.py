@@ -28,6 +28,8 @@ def main(arguments: list[str]) -> int:
     Args:
         arguments: file descriptor of the connection, MiB of memory, and modules besides our own that may be called.
     """
+    # Ctrl-C reaches the whole group of processes: the worker decides, and closes the connection.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     descriptor, memory_mib, *modules = arguments
     connection = socket.socket(fileno=int(descriptor))
     import_module(OWN_PACKAGE + "container")  # What is loaded is not counted.

@@ -42,6 +42,7 @@ def beam_options(arguments: Sequence[str], own_options: Sequence[str] = ()) -> P
             learns only from their job server, so there an unknown one passes. An endpoint where nobody listens.
     """
     ask_for_one_thread()
+    _refuse_underscores(arguments, own_options)
     options = PipelineOptions(list(arguments))
     standard = options.view_as(StandardOptions)
     if standard.runner in (None, "FnApiRunner"):
@@ -98,6 +99,13 @@ def _quieten(options: PipelineOptions) -> None:
     worker.default_sdk_harness_log_level = worker.default_sdk_harness_log_level or "WARNING"
 
 
+def _refuse_underscores(arguments: Sequence[str], own_options: Sequence[str]) -> None:
+    """Beam spells with underscores, and has options such as `--dry_run` that do not do what ours of that name do."""
+    for argument in (text.split("=")[0] for text in arguments):
+        if "_" in argument and (meant := argument.replace("_", "-")) in own_options:
+            raise UsageError(f"unknown argument {argument!r}; did you mean {meant}?")
+
+
 def _refuse_unknown(arguments: Sequence[str], own_options: Sequence[str]) -> None:
     parser: Any = argparse.ArgumentParser(allow_abbrev=False, add_help=False, conflict_handler="resolve")
     for section in dict.fromkeys(PipelineOptions.__subclasses__()):
@@ -105,7 +113,8 @@ def _refuse_unknown(arguments: Sequence[str], own_options: Sequence[str]) -> Non
     _, unknown = parser.parse_known_args(list(arguments))
     if not unknown:
         return
-    known = [*own_options, *(o for action in parser._actions for o in action.option_strings)]  # noqa: SLF001
-    near = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1)
+    known = [o for action in parser._actions for o in action.option_strings]  # noqa: SLF001
+    mistyped = unknown[0].split("=")[0]
+    near = difflib.get_close_matches(mistyped, own_options, n=1) or difflib.get_close_matches(mistyped, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else "; see --help, and Beam's pipeline options"
     raise UsageError(f"unknown argument {unknown[0]!r}{hint}")

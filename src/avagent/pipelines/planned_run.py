@@ -13,17 +13,15 @@ import apache_beam as beam
 
 from avagent import storage
 from avagent.core.errors import AVAgentError
-from avagent.core.state import Outcome
 from avagent.pipelines.beam_options import is_local
 from avagent.pipelines.phase import parts_progress
 from avagent.pipelines.progress import Tally, show_lines
 from avagent.pipelines.request import read_run
 from avagent.pipelines.run import InputShard, Session, metrics_by_part
 from avagent.pipelines.throughput import stage_throughput
-from avagent.records.manifest import ManifestCounts
-from avagent.runs.commit import SUCCESS_FILE, write_run
+from avagent.runs.commit import SUCCESS_FILE, Holder, write_run
 from avagent.runs.finish import finish_run
-from avagent.runs.run_plan import RunPlan, ShardTask, Step, Work, outstanding, write_plan
+from avagent.runs.run_plan import RunPlan, ShardTask, Step, Work, first_step, outstanding, write_plan
 from avagent.runs.status import read_status
 from avagent.transforms.metrics import SPAN_SUFFIX
 from avagent.transforms.run import RefineShards, RunParts
@@ -58,6 +56,37 @@ def run_planned(session: Session, plan: RunPlan, inputs: Sequence[InputShard], *
     _check_finished(session.output, plan)
     _measure(session, result, time.perf_counter() - started)
     return True
+
+
+def plan_facts(session: Session, plan: RunPlan, inputs: Sequence[InputShard], holder: Holder) -> dict[str, Any]:
+    """What a run would do, and how much of it is done already, for `--dry-run`; nothing is written.
+
+    Args:
+        session: of the run.
+        plan: what is to be done.
+        inputs: the listed shards.
+        holder: whose the output folder is; another run's output would be removed.
+
+    Raises:
+        OSError: storage failed.
+    """
+    if holder is Holder.ANOTHER_RUN:
+        steps = [first_step(plan.work, task) for task in plan.tasks]
+    else:
+        steps = [step for step, _ in outstanding(session.output, plan)]
+    limits = [task.clips for task in plan.tasks if task.clips is not None]
+    return {
+        "work": str(plan.work),
+        "output": storage.canonical(session.output),
+        "output_holds": holder.name.lower().replace("_", " "),
+        "shards": len(plan.tasks),
+        "bytes": sum(shard.nbytes or 0 for shard in inputs),
+        "unreadable_shards": sum(shard.nbytes is None for shard in inputs),
+        "clips_at_most": sum(limits) if limits else None,
+        "shards_to": {str(step): steps.count(step) for step in Step if step in steps},
+        "recipe": session.wired.recipe.name,
+        "previous": plan.previous,
+    }
 
 
 def _start(session: Session, parts: RunParts) -> Any:
@@ -133,10 +162,3 @@ def _measure(session: Session, result: Any, seconds: float) -> None:
     throughput = {part: rates for part, found in clock.metrics.items() if (rates := stage_throughput(found))}
     measured = {"seconds": clock.seconds, "metrics": clock.metrics, "throughput": throughput}
     write_run(session.output, {**read_run(session.output), **measured})
-
-
-def run_counts_of(output: str) -> ManifestCounts:
-    """The counts of a finished run, as its `run.json` tells them. Raises UsageError: it cannot be read."""
-    counts = read_run(output)["counts"]
-    outcomes = tuple((outcome, int(counts["outcomes"].get(outcome, 0))) for outcome in Outcome)
-    return ManifestCounts(outcomes=tuple((o, n) for o, n in outcomes if n), rounds=int(counts["rounds"]))

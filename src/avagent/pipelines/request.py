@@ -31,6 +31,7 @@ class RefineRequest:
         decide_only: stop before shards are rewritten.
         overwrite: replace another run's output.
         wait: stay until the runner is done.
+        dry_run: only say what would be done.
         beam: Beam's own arguments.
     """
 
@@ -42,6 +43,7 @@ class RefineRequest:
     decide_only: bool = False
     overwrite: bool = False
     wait: bool = True
+    dry_run: bool = False
     beam: tuple[str, ...] = ()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum, auto
 from typing import Any, Protocol
 
 from avagent import storage
@@ -143,29 +144,46 @@ def claim_output(output: str, fingerprint: str, *, shards: Iterable[str] = (), o
         UsageError: the folder holds another run, files that no run of AVAgent wrote, or the input; or another run
             claimed it at the same moment.
     """
+    match holder_of(output, fingerprint, shards=shards, overwrite=overwrite):
+        case Holder.NOBODY:
+            _claim_first(output, fingerprint)
+        case Holder.THIS_RUN:
+            storage.remove(storage.join(output, SUCCESS_FILE))
+        case Holder.ANOTHER_RUN:
+            claim = manifest_url(output, CLAIM_FILE)
+            found = storage.list_folder(output)
+            # Should the removal be interrupted, nothing that is left may be taken for this run's.
+            storage.write_bytes(claim, dump({"fingerprint": _clearing(fingerprint)}))
+            _clear(output, found)
+            storage.write_bytes(claim, dump({"fingerprint": fingerprint}))
+
+
+class Holder(Enum):
+    """Whose an output folder is, of those that a run may write to."""
+
+    NOBODY = auto()
+    THIS_RUN = auto()
+    ANOTHER_RUN = auto()
+
+
+def holder_of(output: str, fingerprint: str, *, shards: Iterable[str] = (), overwrite: bool = False) -> Holder:
+    """Whose the folder is that `claim_output` would mark; nothing is written. Arguments and errors as there."""
     folder = storage.canonical(output)
     if inside := next((shard for shard in shards if storage.parent(shard) == folder), None):
         raise UsageError(f"the output folder {output} holds the input shard {inside}: choose another folder")
     claim = manifest_url(output, CLAIM_FILE)
-    found = storage.list_folder(output)
-    if storage.exists(claim):
-        holder = _claimed_by(claim)
-        if holder == fingerprint and not overwrite:
-            storage.remove(storage.join(output, SUCCESS_FILE))
-            return
-        if not overwrite and holder != _clearing(fingerprint):
-            raise UsageError(
-                f"{output} holds the output of another input or configuration: choose another folder, or --overwrite it"
-            )
-        # Should the removal be interrupted, nothing that is left may be taken for this run's.
-        storage.write_bytes(claim, dump({"fingerprint": _clearing(fingerprint)}))
-        _clear(output, found)
-    elif not all(storage.is_temporary(url) for url in found):
-        raise UsageError(f"{output} is not empty, and no run of avagent wrote it: choose another folder")
-    else:
-        _claim_first(output, fingerprint)
-        return
-    storage.write_bytes(claim, dump({"fingerprint": fingerprint}))
+    if not storage.exists(claim):
+        if not all(storage.is_temporary(url) for url in storage.list_folder(output)):
+            raise UsageError(f"{output} is not empty, and no run of avagent wrote it: choose another folder")
+        return Holder.NOBODY
+    holder = _claimed_by(claim)
+    if holder == fingerprint and not overwrite:
+        return Holder.THIS_RUN
+    if not overwrite and holder != _clearing(fingerprint):
+        raise UsageError(
+            f"{output} holds the output of another input or configuration: choose another folder, or --overwrite it"
+        )
+    return Holder.ANOTHER_RUN
 
 
 def _claim_first(output: str, fingerprint: str) -> None:

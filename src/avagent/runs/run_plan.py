@@ -129,13 +129,18 @@ def outstanding(output: str, plan: RunPlan) -> Iterator[tuple[Step, ShardTask]]:
         written = report is not None and not short and (report.url is None or sizes.get(name) == report.filesize)
         if written or (plan.work is Work.DECIDE and name in decided):
             yield Step.NOTHING, task
-        elif plan.work is Work.APPLY:
+        elif (first := first_step(plan.work, task)) is Step.DECIDE and name in decided and not short:
             yield Step.APPLY, task
-        elif task.earlier is not None and task.earlier.whole:
-            # Decided or not: it may have been carried in part.
-            yield Step.CARRY, task
         else:
-            yield Step.APPLY if name in decided and not short else Step.DECIDE, task
+            yield first, task
+
+
+def first_step(work: Work, task: ShardTask) -> Step:
+    """What is to be done with a shard of which nothing is done yet."""
+    if work is Work.APPLY:
+        return Step.APPLY
+    # Decided or not: what is carried may have been carried in part.
+    return Step.CARRY if task.earlier is not None and task.earlier.whole else Step.DECIDE
 
 
 def _reports(output: str, plan: RunPlan) -> dict[str, ShardReport]:

@@ -6,10 +6,12 @@ import itertools
 import json
 import logging
 import re
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from avagent import storage
+from avagent.core.clip import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from avagent.core.errors import UsageError
 from avagent.shards.formats import FORMATS, is_shard
 
@@ -19,6 +21,9 @@ _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _PACKED = re.compile(
     r"\.(tar|tfrecords?|tfrec)[^.]*\.(zst|zstd|bz2|xz|lz4|lzma|br|Z)$|\.(tbz2?|txz|tzst|tlz)$", re.IGNORECASE
 )
+_RECORDINGS = tuple(f".{suffix}" for suffix in (*VIDEO_SUFFIXES, *AUDIO_SUFFIXES))
+_SUBFOLDERS = 20
+"""Looked into for recordings where a folder holds no files."""
 _log = logging.getLogger(__name__)
 _LIST_SUFFIXES = (".txt", ".list", ".json")
 
@@ -67,10 +72,12 @@ def _from_pattern(source: str) -> list[str]:
         found = storage.glob(source)
         if not found:
             raise UsageError(f"no shard matches the pattern {source!r}")
+        _refuse_recordings(source, found)
         return found
     if storage.is_folder(source):
         return _from_folder(source)
     if storage.exists(source):
+        _refuse_recordings(source, [source])
         return [storage.canonical(source)]
     raise UsageError(f"input {source!r} does not exist: expected a folder, a pattern, a shard or a shard list")
 
@@ -80,12 +87,31 @@ def _from_folder(folder: str) -> list[str]:
     shards = [url for url in files if is_shard(url)]
     _tell_of_packed(url for url in files if _PACKED.search(storage.basename(url)))
     if not shards:
+        _refuse_recordings(folder, files or _nested(folder))
         kinds = " or ".join(known.files for known in FORMATS)
         raise UsageError(
             f"no {kinds} directly inside the folder {folder!r} ({len(files)} other files);"
             f" for nested folders give a pattern: {storage.join(folder, '**/*.tar')!r}"
         )
     return shards
+
+
+def _nested(folder: str) -> list[str]:
+    """Files of some of its subfolders."""
+    subfolders = storage.list_subfolders(storage.canonical(folder))[:_SUBFOLDERS]
+    return [url for subfolder in subfolders for url in storage.list_folder(subfolder)]
+
+
+def _refuse_recordings(source: str, files: Sequence[str]) -> None:
+    """Say what makes shards of media files. Raises UsageError: there are some, and no shard among them."""
+    recordings = sum(storage.basename(url).lower().endswith(_RECORDINGS) for url in files)
+    if not recordings or any(is_shard(url) for url in files):
+        return
+    command = ["avagent", "ingest", "--input", source, "--output", "shards"]
+    raise UsageError(
+        f"{source!r} holds no shards, but {recordings} recordings: make shards of them first, by"
+        f" `{shlex.join(command)}`, and give the folder `shards`"
+    )
 
 
 def _tell_of_packed(archives: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -11,23 +12,34 @@ from rich.console import Console
 from avagent import storage
 from avagent.core.errors import UsageError
 from avagent.pipelines.beam_options import beam_options
-from avagent.pipelines.options import BEAM_CONTEXT, own_options
-from avagent.pipelines.planned_run import run_counts_of, run_planned
+from avagent.pipelines.console import make_console
+from avagent.pipelines.options import LOCATION, BeamCommand, dry_run_option, json_option, own_options, tell_dry_run
+from avagent.pipelines.planned_run import plan_facts, run_planned
 from avagent.pipelines.recipe import Recipe
 from avagent.pipelines.request import RefineRequest, read_run, run_identity, run_record
 from avagent.pipelines.run import Session, limit_tasks, list_inputs
-from avagent.pipelines.summary import conclude_run
+from avagent.pipelines.summary import conclude_run, run_counts_of, tell_complete
 from avagent.pipelines.wiring import wire
 from avagent.records.manifest import decisions_url, manifest_url
-from avagent.runs.commit import RUN_FILE, SUCCESS_FILE, check_decided, claim_output, is_complete
+from avagent.runs.commit import (
+    RUN_FILE,
+    SUCCESS_FILE,
+    Holder,
+    check_decided,
+    claim_output,
+    holder_of,
+    is_complete,
+)
 from avagent.runs.run_plan import RunPlan, Work
 from avagent.runs.shard_reports import remove_reports, remove_stale_reports
 
 
-@click.command(context_settings=BEAM_CONTEXT)
-@click.option("--decisions", required=True, help="Output folder of `avagent refine --decide-only`.")
-@click.option("--output", help="Folder for the refined shards; the folder of the decisions if left out.")
+@click.command(cls=BeamCommand)
+@click.option("--decisions", type=LOCATION, required=True, help="Output folder of `avagent refine --decide-only`.")
+@click.option("--output", type=LOCATION, help="Folder for the refined shards; the folder of the decisions if left out.")
 @click.option("--overwrite", is_flag=True, help="Replace the output of another run.")
+@dry_run_option
+@json_option
 @click.option("--debug", is_flag=True, help="Show tracebacks and all log lines.")
 @click.pass_context
 def apply(context: click.Context, decisions: str, output: str | None, **flags: bool) -> int:
@@ -38,50 +50,78 @@ def apply(context: click.Context, decisions: str, output: str | None, **flags: b
       avagent refine --input shards/ --output refined/ --decide-only
       avagent apply --decisions refined/
     """  # noqa: D301  (click's mark for lines to keep)
-    return run_apply(decisions, output or decisions, tuple(context.args), overwrite=flags["overwrite"])
+    run = read_run(decisions)
+    request = RefineRequest(
+        source=decisions,
+        output=output or decisions,
+        recipe=_recipe(run, decisions),
+        limit=run.get("limit"),
+        overwrite=flags["overwrite"],
+        dry_run=flags["dry_run"],
+        beam=tuple(context.args),
+    )
+    return run_apply(request, run, make_console())
 
 
-def run_apply(decided_in: str, output: str, beam: tuple[str, ...], *, overwrite: bool) -> int:
+def run_apply(request: RefineRequest, run: Mapping[str, Any], console: Console) -> int:
     """Run it; gives the exit code.
+
+    Args:
+        request: the folder of the decisions is its `source`.
+        run: what `run.json` there says.
+        console: for progress.
 
     Raises:
         UsageError: no decisions there, or an unusable output folder.
     """
-    options = beam_options(beam, own_options(apply))
-    run = read_run(decided_in)
-    request = _request(run, decided_in, output, beam)
+    options = beam_options(request.beam, own_options(apply))
     inputs = list_inputs([str(shard["url"]) for shard in run["inputs"]])
     wired = wire(request.recipe)
     identity = run_identity(wired, inputs, request.limit)
-    if is_complete(output, identity) and not overwrite:
-        Console(soft_wrap=True).print(
-            f"{output} is complete already: nothing to do (--overwrite applies the decisions again)"
-        )
+    if is_complete(request.output, identity) and not request.overwrite:
+        console.print(f"{request.output} is complete already: nothing to do (--overwrite applies the decisions again)")
+        tell_complete(console, request.output)
         return 0
     tasks = limit_tasks(inputs, request.limit)
-    check_decided(decided_in, {task.url: task.clips for task in tasks})
-    if output != decided_in:
-        claim_output(output, identity, shards=[shard.url for shard in inputs], overwrite=overwrite)
-        _copy_decisions(decided_in, output, [task.url for task in tasks])
-    storage.remove(storage.join(output, SUCCESS_FILE))
-    if overwrite:
-        remove_reports(output)
-    else:
-        # The decisions may have been edited since an earlier try.
-        remove_stale_reports(output, [shard.url for shard in inputs])
-    session = Session(output=output, wired=wired, options=options, console=Console(soft_wrap=True))
+    check_decided(request.source, {task.url: task.clips for task in tasks})
+    session = Session(output=request.output, wired=wired, options=options, console=console)
     record = run_record(wired, inputs, request)
     plan = RunPlan(identity=identity, work=Work.APPLY, tasks=tuple(tasks), record=record)
+    if request.dry_run:
+        return tell_dry_run(console, plan_facts(session, plan, inputs, _holder(request, plan)))
+    _claim(request, plan)
     run_planned(session, plan, inputs)
-    return conclude_run(session, run_counts_of(output), [task.url for task in tasks])
+    return conclude_run(session, run_counts_of(request.output), [task.url for task in tasks])
 
 
-def _request(run: dict[str, Any], decided_in: str, output: str, beam: tuple[str, ...]) -> RefineRequest:
+def _holder(request: RefineRequest, plan: RunPlan) -> Holder:
+    if request.output != request.source:
+        return holder_of(request.output, plan.identity, shards=_inputs(plan), overwrite=request.overwrite)
+    return Holder.ANOTHER_RUN if request.overwrite else Holder.THIS_RUN
+
+
+def _claim(request: RefineRequest, plan: RunPlan) -> None:
+    """Make the output folder ready: decisions in it, and no reports that were written by others."""
+    if request.output != request.source:
+        claim_output(request.output, plan.identity, shards=_inputs(plan), overwrite=request.overwrite)
+        _copy_decisions(request.source, request.output, [task.url for task in plan.tasks])
+    storage.remove(storage.join(request.output, SUCCESS_FILE))
+    if request.overwrite:
+        remove_reports(request.output)
+    else:
+        # The decisions may have been edited since an earlier try.
+        remove_stale_reports(request.output, _inputs(plan))
+
+
+def _inputs(plan: RunPlan) -> list[str]:
+    return [str(shard["url"]) for shard in plan.record["inputs"]]
+
+
+def _recipe(run: Mapping[str, Any], decided_in: str) -> Recipe:
     try:
-        recipe = Recipe.model_validate(run["recipe"])
+        return Recipe.model_validate(run["recipe"])
     except ValidationError as error:
         raise UsageError(f"the recipe in {manifest_url(decided_in, RUN_FILE)} cannot be used: {error}") from error
-    return RefineRequest(source=decided_in, output=output, recipe=recipe, limit=run.get("limit"), beam=beam)
 
 
 def _copy_decisions(source: str, target: str, shards: list[str]) -> None:

@@ -13,14 +13,23 @@ from rich.console import Console
 from rich.table import Table
 
 from avagent import storage
-from avagent.core.calibration import Calibrations
+from avagent.core.calibration import Calibration, Calibrations
 from avagent.core.calibration_fit import PairKind, ScoredPair, fit_calibrations
 from avagent.core.errors import ParameterError, RecipeError, UsageError
 from avagent.core.ports import RawScorer
 from avagent.models.registry import build_scorer
 from avagent.pipelines.beam_options import beam_options
 from avagent.pipelines.calibration_plot import plot_calibrations, require_matplotlib
-from avagent.pipelines.options import BEAM_CONTEXT, own_options, recipe_options
+from avagent.pipelines.console import make_console, tell
+from avagent.pipelines.options import (
+    LOCATION,
+    BeamCommand,
+    dry_run_option,
+    json_option,
+    own_options,
+    recipe_options,
+    tell_dry_run,
+)
 from avagent.pipelines.phase import Phase, run_with_progress
 from avagent.pipelines.recipe import Recipe, load_recipe
 from avagent.pipelines.wiring import SCORER, SCORER_PORTS, scorer_section
@@ -34,9 +43,17 @@ from avagent.transforms.store import StoreConfig
 CHANCE = 0.5
 
 
-@click.command(context_settings=BEAM_CONTEXT)
-@click.option("--input", "source", required=True, help="Folder of shards, glob, brace pattern or shard list: clean.")
-@click.option("--output", required=True, help="The calibration file (JSON); pairs and picture are put beside it.")
+@click.command(cls=BeamCommand)
+@click.option(
+    "--input",
+    "source",
+    type=LOCATION,
+    required=True,
+    help="Folder of shards, glob, brace pattern or shard list: clean.",
+)
+@click.option(
+    "--output", type=LOCATION, required=True, help="The calibration file (JSON); pairs and picture are put beside it."
+)
 @recipe_options
 @click.option("--pairs", type=click.IntRange(10), default=300, show_default=True, help="Matched pairs (clips) at most.")
 @click.option(
@@ -47,6 +64,8 @@ CHANCE = 0.5
     help="Which scorer of the recipe.",
 )
 @click.option("--no-plot", is_flag=True, help="Write no picture (it needs matplotlib).")
+@dry_run_option
+@json_option
 @click.option("--debug", is_flag=True, help="Show tracebacks and all log lines.")
 @click.pass_context
 def calibrate(
@@ -69,9 +88,10 @@ def calibrate(
         pairs=flags["pairs"],
         port=flags["port"],
         plot=not flags["no_plot"],
+        dry_run=flags["dry_run"],
         beam=tuple(context.args),
     )
-    return run_calibrate(request, Console(soft_wrap=True))
+    return run_calibrate(request, make_console())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +105,7 @@ class CalibrationRequest:
         pairs: matched pairs at most.
         port: one of SCORER_PORTS.
         plot: whether to draw a picture.
+        dry_run: only say what would be done.
         beam: Beam's own arguments.
     """
 
@@ -94,6 +115,7 @@ class CalibrationRequest:
     pairs: int = 300
     port: str = SCORER
     plot: bool = True
+    dry_run: bool = False
     beam: tuple[str, ...] = ()
 
 
@@ -114,6 +136,10 @@ def run_calibrate(request: CalibrationRequest, console: Console) -> int:
     build = partial(build_scorer, section.name, dict(section.options))
     scorer = raw_scorer(build(), section.name)
     pairs_url = f"{request.output.removesuffix('.json')}.pairs.jsonl"
+    if request.dry_run:
+        written = [request.output, pairs_url, *([_picture(request)] if request.plot else [])]
+        facts = {"scorer": section.name, "shards": len(shards), "pairs_at_most": request.pairs}
+        return tell_dry_run(console, {**facts, "would_write": written})
     scoring = Scoring(
         scorer=PortLoader(cast("Any", build)),
         store=StoreConfig(
@@ -135,10 +161,27 @@ def run_calibrate(request: CalibrationRequest, console: Console) -> int:
     fitted = fit(pairs, scorer, section.name, request)
     write_calibrations(request.output, fitted)
     if request.plot:
-        picture = f"{request.output.removesuffix('.json')}.png"
-        storage.write_bytes(picture, plot_calibrations(fitted, pairs))
-    _report(fitted, pairs, request, console)
+        storage.write_bytes(_picture(request), plot_calibrations(fitted, pairs))
+    facts = {"scorer": fitted.scorer, "port": request.port, "output": request.output, "pairs": len(pairs)}
+    curves = {name: _figures(found) for name, found in _curves(fitted).items()}
+    tell(console, {**facts, **curves}, lambda: _report(fitted, pairs, request, console))
     return 0
+
+
+def _picture(request: CalibrationRequest) -> str:
+    return f"{request.output.removesuffix('.json')}.png"
+
+
+def _curves(fitted: Calibrations) -> dict[str, Calibration | None]:
+    return {"alignment": fitted.alignment, "synchronization": fitted.synchronization}
+
+
+def _figures(found: Calibration | None) -> dict[str, Any] | None:
+    """What the table tells of a score; None: too few clips could be judged."""
+    if found is None:
+        return None
+    figures = ("matched", "mismatched", "auc", "auc_low", "auc_high", "min_gain")
+    return {name: getattr(found, name) for name in figures}
 
 
 def raw_scorer(scorer: Any, name: str) -> RawScorer:
@@ -167,7 +210,7 @@ def _report(fitted: Calibrations, pairs: Sequence[ScoredPair], request: Calibrat
     table = Table(title=f"{fitted.scorer}: {clips} clips, {len(pairs)} pairs", title_justify="left")
     for column in ("score", "matched", "against", "AUC", "95% interval", "margin"):
         table.add_column(column, justify="left" if column == "score" else "right")
-    for name, found in (("alignment", fitted.alignment), ("synchronization", fitted.synchronization)):
+    for name, found in _curves(fitted).items():
         if found is None:
             table.add_row(name, "too few", "", "", "", "")
             continue
@@ -176,7 +219,7 @@ def _report(fitted: Calibrations, pairs: Sequence[ScoredPair], request: Calibrat
             name, str(found.matched), str(found.mismatched), f"{found.auc:.3f}", interval, f"{found.min_gain:.3f}"
         )
     console.print(table)
-    for found in (fitted.alignment, fitted.synchronization):
+    for found in _curves(fitted).values():
         if found is not None and (found.auc_low or 0.0) <= CHANCE:
             console.print(
                 f"{found.name}: the interval reaches 0.5, so on these clips the scorer does not tell what fits from"

@@ -12,10 +12,28 @@ from rich.console import Console
 from avagent import __version__, storage
 from avagent.core.errors import UsageError
 from avagent.pipelines.beam_options import beam_options
-from avagent.pipelines.options import BEAM_CONTEXT, own_options, recipe_options
+from avagent.pipelines.console import make_console, tell
+from avagent.pipelines.options import (
+    LOCATION,
+    BeamCommand,
+    dry_run_option,
+    json_option,
+    own_options,
+    recipe_options,
+    tell_dry_run,
+)
 from avagent.pipelines.phase import Phase, run_with_progress
 from avagent.pipelines.recipe import load_recipe
-from avagent.runs.commit import SUCCESS_FILE, claim_output, is_complete, remove_temporaries, write_index, write_run
+from avagent.runs.commit import (
+    SUCCESS_FILE,
+    Holder,
+    claim_output,
+    holder_of,
+    is_complete,
+    remove_temporaries,
+    write_index,
+    write_run,
+)
 from avagent.runs.convert import TARGETS, converted_name
 from avagent.runs.rewrite import ERRORS_FOLDER, ShardReport
 from avagent.runs.shard_reports import read_report
@@ -24,12 +42,16 @@ from avagent.shards.listing import check_names, list_shards
 from avagent.transforms.convert import ConvertShards, ConvertTarget
 
 
-@click.command(context_settings=BEAM_CONTEXT)
-@click.option("--input", "source", required=True, help="Folder of shards, glob, brace pattern or shard list.")
-@click.option("--output", required=True, help="Folder for the converted shards.")
+@click.command(cls=BeamCommand)
+@click.option(
+    "--input", "source", type=LOCATION, required=True, help="Folder of shards, glob, brace pattern or shard list."
+)
+@click.option("--output", type=LOCATION, required=True, help="Folder for the converted shards.")
 @click.option("--to", "form", type=click.Choice(list(TARGETS)), required=True, help="The format to write.")
 @recipe_options
 @click.option("--overwrite", is_flag=True, help="Replace the output of another run.")
+@dry_run_option
+@json_option
 @click.option("--debug", is_flag=True, help="Show tracebacks and all log lines.")
 @click.pass_context
 def convert(context: click.Context, source: str, output: str, **flags: object) -> int:
@@ -48,10 +70,16 @@ def convert(context: click.Context, source: str, output: str, **flags: object) -
     shards = list_shards(source)
     check_names(converted_name(shard, target.form) for shard in _convertible(shards, target.form))
     identity = _identity(shards, target)
-    console = Console(soft_wrap=True)
+    console = make_console()
     if is_complete(output, identity) and not flags["overwrite"]:
         console.print(f"{output} is complete already: nothing to do")
+        tell(console, {"output": storage.canonical(output), "complete_already": True}, lambda: None)
         return 0
+    if flags["dry_run"]:
+        holder = holder_of(output, identity, shards=shards, overwrite=bool(flags["overwrite"]))
+        todo = [shard for shard in shards if holder is Holder.ANOTHER_RUN or _report(shard, target) is None]
+        facts = {"output": storage.canonical(output), "format": target.form, "shards": len(shards)}
+        return tell_dry_run(console, {**facts, "shards_to_convert": len(todo)})
     claim_output(output, identity, shards=shards, overwrite=bool(flags["overwrite"]))
     todo = [shard for shard in shards if _report(shard, target) is None]
     phase = Phase(
@@ -103,5 +131,9 @@ def _commit(shards: list[str], target: ConvertTarget, console: Console) -> None:
     write_index(target.output, reports)
     remove_temporaries(target.output)
     storage.write_bytes(storage.join(target.output, SUCCESS_FILE), b"")
-    console.print(f"{clips} clips in {len(reports)} shards; {errors} in {ERRORS_FOLDER}/")
-    console.print(f"results: {storage.canonical(target.output)}", markup=False, highlight=False)
+
+    def show() -> None:
+        console.print(f"{clips} clips in {len(reports)} shards; {errors} in {ERRORS_FOLDER}/")
+        console.print(f"results: {storage.canonical(target.output)}", markup=False, highlight=False)
+
+    tell(console, {"output": storage.canonical(target.output), **counts}, show)

@@ -8,21 +8,22 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 
 import click
 import google_crc32c
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from avagent.core.errors import AVAgentError
 from avagent.models.needs import Need, model_needs
 from avagent.models.registry import build_captioner, build_planner
+from avagent.pipelines.console import make_console, tell
 from avagent.pipelines.doctor_findings import Finding, Health
 from avagent.pipelines.machine import memory_findings
 from avagent.pipelines.model_sections import ModelSection
-from avagent.pipelines.options import recipe_options
+from avagent.pipelines.options import json_option, recipe_options
 from avagent.pipelines.recipe import Recipe, load_recipe
 from avagent.pipelines.wiring import EVALUATION_SCORER, SCORER, calibrated_scorer
 
@@ -33,6 +34,7 @@ _EXTRAS = {"gcs": ("gcsfs", "gs:// URLs"), "s3": ("s3fs", "s3:// URLs")}
 
 @click.command()
 @recipe_options
+@json_option
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def doctor(recipe: str, settings: tuple[str, ...], **_flags: bool) -> int:
     """Check this machine for a recipe: packages, weights, codecs; exit code 1 if something it needs is missing.
@@ -42,13 +44,18 @@ def doctor(recipe: str, settings: tuple[str, ...], **_flags: bool) -> int:
       avagent doctor --recipe embedded
     """  # noqa: D301  (click's mark for lines to keep)
     findings = list(examine(load_recipe(recipe, settings)))
+    console = make_console()
+    tell(console, [asdict(finding) for finding in findings], lambda: console.print(_table(findings), soft_wrap=False))
+    return 1 if any(finding.health is Health.MISSING for finding in findings) else 0
+
+
+def _table(findings: Sequence[Finding]) -> Table:
     table = Table(box=None)
     for column in ("", "what", "found, or what to do"):
         table.add_column(column, overflow="fold")
     for finding in findings:
         table.add_row(str(finding.health), escape(finding.subject), escape(finding.detail))
-    Console().print(table)
-    return 1 if any(finding.health is Health.MISSING for finding in findings) else 0
+    return table
 
 
 def examine(recipe: Recipe) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import Any
@@ -39,7 +39,8 @@ from avagent.ingest.work_plan import (
     write_plans,
 )
 from avagent.pipelines.beam_options import beam_options
-from avagent.pipelines.options import BEAM_CONTEXT, own_options
+from avagent.pipelines.console import make_console, tell
+from avagent.pipelines.options import LOCATION, BeamCommand, dry_run_option, json_option, own_options, tell_dry_run
 from avagent.pipelines.phase import Phase, run_with_progress
 from avagent.runs.commit import CLAIM_FILE, INDEX_FILE, RUN_FILE, SUCCESS_FILE, write_index
 from avagent.transforms.ingest import CheckRecordings, IngestTarget, WriteShards
@@ -58,6 +59,7 @@ class IngestRequest:
         clip_list: CSV of segments; None: every recording is a clip.
         layout: of the CSV.
         overwrite: replace another ingest's output.
+        dry_run: only say what would be done.
         beam: Beam's own arguments.
     """
 
@@ -67,13 +69,20 @@ class IngestRequest:
     clip_list: str | None = None
     layout: str = "audioset"
     overwrite: bool = False
+    dry_run: bool = False
     beam: tuple[str, ...] = ()
 
 
-@click.command(context_settings=BEAM_CONTEXT)
-@click.option("--input", "source", required=True, help="Folder of recordings, glob, or list of files (@FILE, *.txt).")
-@click.option("--output", required=True, help="Folder for the shards.")
-@click.option("--csv", "clip_list", help="Clips to make: the list of AudioSet or VGGSound.")
+@click.command(cls=BeamCommand)
+@click.option(
+    "--input",
+    "source",
+    type=LOCATION,
+    required=True,
+    help="Folder of recordings, glob, or list of files (@FILE, *.txt).",
+)
+@click.option("--output", type=LOCATION, required=True, help="Folder for the shards.")
+@click.option("--csv", "clip_list", type=LOCATION, help="Clips to make: the list of AudioSet or VGGSound.")
 @click.option("--layout", type=click.Choice(LAYOUTS), default="audioset", show_default=True, help="Of --csv.")
 @click.option(
     "--format",
@@ -90,6 +99,8 @@ class IngestRequest:
 @click.option("--max-file-mib", type=click.IntRange(1), default=1024, show_default=True, help="Larger: not read.")
 @click.option("--drop", default="no_video", show_default=True, help=f"Leave out, of {', '.join(FLAGS)}; or `nothing`.")
 @click.option("--overwrite", is_flag=True, help="Replace the output of an ingest with other settings.")
+@dry_run_option
+@json_option
 @click.option("--debug", is_flag=True, help="Show tracebacks and all log lines.")
 @click.pass_context
 def ingest(context: click.Context, source: str, output: str, **flags: Any) -> int:
@@ -120,9 +131,10 @@ def ingest(context: click.Context, source: str, output: str, **flags: Any) -> in
         clip_list=flags["clip_list"],
         layout=flags["layout"],
         overwrite=flags["overwrite"],
+        dry_run=flags["dry_run"],
         beam=tuple(context.args),
     )
-    return run_ingest(request, Console(soft_wrap=True))
+    return run_ingest(request, make_console())
 
 
 def _dropped(text: str) -> tuple[Unusable, ...]:
@@ -142,9 +154,12 @@ def run_ingest(request: IngestRequest, console: Console) -> int:
     options = beam_options(request.beam, own_options(ingest))
     settings = request.settings
     candidates, about = _candidates(request)
-    _claim(request)
-    known = _known(request.output)
+    replaces = _replaces(request)
+    known = {} if replaces else _known(request.output)
     done, todo = split_known(candidates, known)
+    if request.dry_run:
+        return tell_dry_run(console, _facts(request, todo, len(done)))
+    _claim(request, replaces=replaces)
     lists = write_check_lists(request.output, todo)
     target = IngestTarget(output=request.output, settings=settings)
     unanswered = [url for url in lists if not storage.exists(checked_url(url))]
@@ -171,29 +186,44 @@ def _candidates(request: IngestRequest) -> tuple[list[Candidate], dict[str, Any]
     return candidates, about
 
 
-def _claim(request: IngestRequest) -> None:
-    """Make sure that the output folder is this ingest's, or nobody's."""
+def _content(request: IngestRequest) -> Any:
+    """By which an ingest knows its folder again."""
+    return json.loads(json.dumps({"settings": asdict(request.settings), "clip_list": request.clip_list is not None}))
+
+
+def _replaces(request: IngestRequest) -> bool:
+    """Whether an earlier ingest's output is to be removed; if not, the folder is ours, or nobody's.
+
+    Raises:
+        UsageError: it is not to be replaced, or no ingest wrote it.
+    """
     claim = ingest_url(request.output, CLAIM_FILE)
-    content = json.loads(json.dumps({"settings": asdict(request.settings), "clip_list": request.clip_list is not None}))
-    found = [url for url in storage.list_folder(request.output) if not storage.is_temporary(url)]
     if storage.exists(claim):
-        if json.loads(storage.read_text(claim)) == content and not request.overwrite:
-            return
-        if not request.overwrite:
+        if request.overwrite:
+            return True
+        if json.loads(storage.read_text(claim)) != _content(request):
             raise UsageError(
                 f"{request.output} holds an ingest with other settings: choose another folder, or --overwrite it"
             )
-        _clear(request.output, found)
-    elif found:
+    elif not all(storage.is_temporary(url) for url in storage.list_folder(request.output)):
         raise UsageError(f"{request.output} is not empty, and no ingest wrote it: choose another folder")
-    storage.write_bytes(claim, json.dumps(content, sort_keys=True).encode())
+    return False
 
 
-def _clear(output: str, found: Sequence[str]) -> None:
+def _claim(request: IngestRequest, *, replaces: bool) -> None:
+    """Make the output folder this ingest's."""
+    if replaces:
+        _clear(request.output)
+    claim = ingest_url(request.output, CLAIM_FILE)
+    if not storage.exists(claim):
+        storage.write_bytes(claim, json.dumps(_content(request), sort_keys=True).encode())
+
+
+def _clear(output: str) -> None:
     """Remove what an ingest wrote, and nothing else; the claim is replaced at the end."""
     storage.remove(storage.join(output, SUCCESS_FILE))
     old = {storage.basename(url) for url in storage.list_folder(ingest_url(output, "shards"))}
-    for url in found:
+    for url in storage.list_folder(output):
         if f"{storage.basename(url)}.json" in old or storage.basename(url) == INDEX_FILE:
             storage.remove(url)
     storage.remove(storage.join(output, INGEST_FOLDER), recursive=True)
@@ -265,9 +295,27 @@ def _counts(plan: Plan) -> dict[str, Any]:
 
 def _print_summary(console: Console, output: str, plan: Plan, *, written: int, looked_at: int) -> None:
     counts = _counts(plan)
+    facts = {"output": storage.canonical(output), **counts, "looked_at": looked_at, "written": written}
+    tell(console, facts, lambda: _show_summary(console, facts))
+
+
+def _facts(request: IngestRequest, todo: Sequence[Candidate], known: int) -> dict[str, Any]:
+    """What an ingest would do."""
+    files = {file.url: file.nbytes for candidate in todo for file in candidate.files}
+    return {
+        "output": storage.canonical(request.output),
+        "format": request.settings.form,
+        "clips_known": known,
+        "clips_to_check": len(todo),
+        "files_to_read": len(files),
+        "bytes": sum(files.values()),
+    }
+
+
+def _show_summary(console: Console, counts: Mapping[str, Any]) -> None:
     console.print(
         f"{counts['clips']} clips in {counts['shards']} shards;"
-        f" looked at {looked_at} recordings, wrote {written} shards"
+        f" looked at {counts['looked_at']} recordings, wrote {counts['written']} shards"
     )
     rows = [*((name, n, "left out") for name, n in counts["unusable"].items())]
     rows += [(name, n, "flagged") for name, n in counts["flagged"].items()]
@@ -278,4 +326,4 @@ def _print_summary(console: Console, output: str, plan: Plan, *, written: int, l
         for name, count, what in rows:
             table.add_row(name, str(count), what)
         console.print(table)
-    console.print(f"results: {storage.canonical(output)}", markup=False, highlight=False)
+    console.print(f"results: {counts['output']}", markup=False, highlight=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
@@ -17,8 +17,17 @@ from avagent.core.ports import PlanRequest
 from avagent.models.llm.admissible import Choice, admissible
 from avagent.models.llm.prompt import prompt_fingerprint, render
 from avagent.pipelines.beam_options import beam_options
+from avagent.pipelines.console import make_console, tell
 from avagent.pipelines.datasheet import DATASHEET, Datasheet, write_datasheet
-from avagent.pipelines.options import BEAM_CONTEXT, own_options, recipe_options
+from avagent.pipelines.options import (
+    LOCATION,
+    BeamCommand,
+    dry_run_option,
+    json_option,
+    own_options,
+    recipe_options,
+    tell_dry_run,
+)
 from avagent.pipelines.phase import phase_progress
 from avagent.pipelines.progress import Tally
 from avagent.pipelines.recipe import Recipe, load_recipe
@@ -39,6 +48,7 @@ class PlanDataRequest:
         recipe: whose captioner, scorer and actions are used.
         per_clip, later_rounds, validation, seed: see :class:`avagent.transforms.plan_data.PairMaker`.
         overwrite: replace what lies in the output folder.
+        dry_run: only say what would be done.
         beam: Beam's own arguments.
     """
 
@@ -50,12 +60,15 @@ class PlanDataRequest:
     validation: float = 0.2
     seed: int = 0
     overwrite: bool = False
+    dry_run: bool = False
     beam: tuple[str, ...] = ()
 
 
-@click.command("plan-data", context_settings=BEAM_CONTEXT)
-@click.option("--input", "source", required=True, help="Folder of clean shards, glob, brace pattern or shard list.")
-@click.option("--output", required=True, help="Folder for the pairs and their datasheet.")
+@click.command("plan-data", cls=BeamCommand)
+@click.option(
+    "--input", "source", type=LOCATION, required=True, help="Folder of clean shards, glob, brace pattern or shard list."
+)
+@click.option("--output", type=LOCATION, required=True, help="Folder for the pairs and their datasheet.")
 @recipe_options
 @click.option("--per-clip", type=click.IntRange(1), default=24, show_default=True, help="Sounds made of each clip.")
 @click.option(
@@ -74,6 +87,8 @@ class PlanDataRequest:
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of faults and split.")
 @click.option("--overwrite", is_flag=True, help="Replace the pairs that lie in the output folder.")
+@dry_run_option
+@json_option
 @click.option("--debug", is_flag=True, help="Show tracebacks and all log lines.")
 @click.pass_context
 def plan_data(
@@ -93,7 +108,7 @@ def plan_data(
     request = PlanDataRequest(
         source=source, output=output, recipe=load_recipe(recipe, settings), beam=tuple(context.args), **flags
     )
-    return run_plan_data(request, Console(soft_wrap=True))
+    return run_plan_data(request, make_console())
 
 
 def run_plan_data(request: PlanDataRequest, console: Console) -> int:
@@ -107,14 +122,21 @@ def run_plan_data(request: PlanDataRequest, console: Console) -> int:
     shards = list_shards(request.source)
     check_names(shards)
     wired = wire(request.recipe)
-    _clear(request.output, overwrite=request.overwrite)
+    replaced = _replaced(request.output, overwrite=request.overwrite)
+    if request.dry_run:
+        facts = {"output": request.output, "shards": len(shards), "pairs_per_clip": request.per_clip}
+        return tell_dry_run(console, {**facts, "would_remove": replaced})
+    for url in replaced:
+        storage.remove(url, recursive=True)
     session = Session(output=request.output, wired=wired, options=options, console=console)
     nbytes = sum(shard.nbytes or 0 for shard in list_inputs(shards))
     with phase_progress(options, console, "plan-data", Tally(unit="clips", total_bytes=nbytes)) as progress:
         maker = _maker(request, wired, progress)
         run_phase(session, "pairs", shards, MakePlanPairs(maker, request.output))
     sheet = write_datasheet(request.output, _conditions(request, wired))
-    _report(sheet, request.output, console)
+    splits = {str(split): asdict(part) for split, part in sheet.splits.items()}
+    facts = {"output": storage.canonical(request.output), "splits": splits, "skipped": dict(sheet.skipped)}
+    tell(console, facts, lambda: _report(sheet, request.output, console))
     return 0 if sheet.pairs else 1
 
 
@@ -164,21 +186,19 @@ def _conditions(request: PlanDataRequest, wired: Wired) -> dict[str, Any]:
     }
 
 
-def _clear(output: str, *, overwrite: bool) -> None:
+def _replaced(output: str, *, overwrite: bool) -> list[str]:
+    """What is to be removed first. Raises UsageError: not without `--overwrite`, or not by us."""
     parts = [storage.join(output, part) for part in (*Split, SKIPPED)]
     sheets = [storage.join(output, f"{DATASHEET}.{suffix}") for suffix in ("md", "json")]
     known = {storage.canonical(url) for url in (*parts, *sheets)}
     found = [url for part in (output, *parts) for url in storage.list_folder(part)]
     if not found:
-        return
+        return []
     if not overwrite:
         raise UsageError(f"{output} is not empty: choose another folder, or --overwrite the pairs in it")
     if foreign := [url for url in storage.list_folder(output) if storage.canonical(url) not in known]:
         raise UsageError(f"{output} holds {storage.basename(foreign[0])}, which is none of ours: choose another folder")
-    for url in parts:
-        storage.remove(url, recursive=True)
-    for url in sheets:
-        storage.remove(url)
+    return [url for url in (*parts, *sheets) if storage.exists(url) or storage.list_folder(url)]
 
 
 def _report(sheet: Datasheet, output: str, console: Console) -> None:

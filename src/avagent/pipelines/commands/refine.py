@@ -9,8 +9,17 @@ import click
 from rich.console import Console
 
 from avagent.pipelines.beam_options import beam_options, check_goes_on
-from avagent.pipelines.options import BEAM_CONTEXT, own_options, recipe_options
-from avagent.pipelines.planned_run import run_counts_of, run_planned
+from avagent.pipelines.console import make_console, tell
+from avagent.pipelines.options import (
+    LOCATION,
+    BeamCommand,
+    dry_run_option,
+    json_option,
+    own_options,
+    recipe_options,
+    tell_dry_run,
+)
+from avagent.pipelines.planned_run import plan_facts, run_planned
 from avagent.pipelines.recipe import load_recipe
 from avagent.pipelines.refresh import (
     find_previous,
@@ -22,17 +31,21 @@ from avagent.pipelines.refresh import (
 )
 from avagent.pipelines.request import RefineRequest, read_run, run_identity, run_record
 from avagent.pipelines.run import Session, limit_tasks, list_inputs
-from avagent.pipelines.summary import conclude_run
+from avagent.pipelines.summary import conclude_run, run_counts_of, tell_complete
 from avagent.pipelines.wiring import for_shards, wire
-from avagent.runs.commit import claim_output, is_complete
+from avagent.runs.commit import claim_output, holder_of, is_complete
 from avagent.runs.finish import remove_scaffold
 from avagent.runs.run_plan import RunPlan, ShardTask, Work
 from avagent.shards.listing import check_names, list_shards
 
 
-@click.command(context_settings=BEAM_CONTEXT)
-@click.option("--input", "source", required=True, help="Folder of shards, glob, brace pattern or shard list.")
-@click.option("--output", required=True, help="Folder for the refined shards, manifest and dead letters.")
+@click.command(cls=BeamCommand)
+@click.option(
+    "--input", "source", type=LOCATION, required=True, help="Folder of shards, glob, brace pattern or shard list."
+)
+@click.option(
+    "--output", type=LOCATION, required=True, help="Folder for the refined shards, manifest and dead letters."
+)
 @click.option(
     "--previous",
     metavar="FOLDER|latest",
@@ -46,6 +59,8 @@ from avagent.shards.listing import check_names, list_shards
 @click.option("--decide-only", is_flag=True, help="Write decisions to look at; `avagent apply` applies them.")
 @click.option("--no-wait", is_flag=True, help="Leave the run to the runner; `avagent status` tells how far it is.")
 @click.option("--overwrite", is_flag=True, help="Replace the output of another run.")
+@dry_run_option
+@json_option
 @click.option("--debug", is_flag=True, help="Show tracebacks and all log lines.")
 @click.pass_context
 def refine(
@@ -58,6 +73,7 @@ def refine(
     \b
     Examples:
       avagent refine --input shards/ --output refined/
+      avagent refine --input shards/ --output refined/ --dry-run
       avagent refine --input 'gs://bucket/train-{000000..000099}.tar' --output gs://bucket/refined --decide-only
       avagent refine --input gs://bucket/shards --output gs://bucket/refined/2026-11-23 --previous latest
       avagent refine --input shards/ --output refined/ --direct_num_workers=2 --direct_running_mode=multi_processing
@@ -73,9 +89,10 @@ def refine(
         decide_only=flags["decide_only"],
         overwrite=flags["overwrite"],
         wait=not flags["no_wait"],
+        dry_run=flags["dry_run"],
         beam=tuple(context.args),
     )
-    return run_refine(request, Console(soft_wrap=True))
+    return run_refine(request, make_console())
 
 
 def run_refine(request: RefineRequest, console: Console) -> int:
@@ -94,12 +111,8 @@ def run_refine(request: RefineRequest, console: Console) -> int:
     wired = for_shards(wire(request.recipe, source=request.source), len(inputs))
     identity = run_identity(wired, inputs, request.limit)
     if is_complete(request.output, identity) and not request.overwrite:
-        console.print(f"{request.output} is complete already: same input, recipe and models; nothing to do")
-        remove_scaffold(request.output)
-        publish_if_pending(request, console)
-        return 0
+        return _complete_already(request, console)
     previous = find_previous(request)
-    claim_output(request.output, identity, shards=shards, overwrite=request.overwrite)
     session = Session(output=request.output, wired=wired, options=options, console=console)
     tasks = limit_tasks(inputs, request.limit)
     if previous is not None:
@@ -112,10 +125,24 @@ def run_refine(request: RefineRequest, console: Console) -> int:
         previous=None if previous is None else previous.output,
         publish=is_version(request),
     )
+    if request.dry_run:
+        holder = holder_of(request.output, identity, shards=shards, overwrite=request.overwrite)
+        return tell_dry_run(console, plan_facts(session, plan, inputs, holder))
+    claim_output(request.output, identity, shards=shards, overwrite=request.overwrite)
     if not run_planned(session, plan, inputs, wait=request.wait):
         console.print(f"submitted; how far it is: avagent status {request.output}", markup=False, highlight=False)
+        tell(console, {"output": request.output, "submitted": True}, lambda: None)
         return 0
     return _conclude(session, request, tasks)
+
+
+def _complete_already(request: RefineRequest, console: Console) -> int:
+    console.print(f"{request.output} is complete already: same input, recipe and models; nothing to do")
+    if not request.dry_run:
+        remove_scaffold(request.output)
+        publish_if_pending(request, console)
+    tell_complete(console, request.output)
+    return 0
 
 
 def _conclude(session: Session, request: RefineRequest, tasks: Sequence[ShardTask]) -> int:

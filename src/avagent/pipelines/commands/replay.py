@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -18,7 +19,8 @@ from avagent import storage
 from avagent.core.errors import FailureReason, UsageError
 from avagent.core.state import ClipDecision, Outcome
 from avagent.pipelines.beam_options import beam_options
-from avagent.pipelines.options import BEAM_CONTEXT, own_options
+from avagent.pipelines.console import ProgramConsole, make_console, tell
+from avagent.pipelines.options import LOCATION, RECIPE_NAME, BeamCommand, json_option, own_options
 from avagent.pipelines.phase import parts_progress
 from avagent.pipelines.progress import Tally
 from avagent.pipelines.recipe import Recipe, load_recipe
@@ -61,15 +63,16 @@ class ReplayRequest:
     beam: tuple[str, ...] = ()
 
 
-@click.command(context_settings=BEAM_CONTEXT)
-@click.option("--output", required=True, help="Output folder of `avagent refine`.")
-@click.option("--recipe", metavar="NAME|FILE", help="Recipe to decide by; the run's own if left out.")
+@click.command(cls=BeamCommand)
+@click.option("--output", type=LOCATION, required=True, help="Output folder of `avagent refine`.")
+@click.option("--recipe", type=RECIPE_NAME, metavar="NAME|FILE", help="Recipe to decide by; the run's own if left out.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one value of it; may be repeated.")
-@click.option("--input", "source", help="Folder of the input shards, if it is another by now.")
+@click.option("--input", "source", type=LOCATION, help="Folder of the input shards, if it is another by now.")
 @click.option(
     "--reason", "reasons", multiple=True, type=click.Choice([str(r) for r in FailureReason]), help="Only these letters."
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be replayed, and stop.")
+@json_option
 @click.option("--debug", is_flag=True, help="Show tracebacks and all log lines.")
 @click.pass_context
 def replay(context: click.Context, output: str, **flags: Any) -> int:
@@ -92,7 +95,7 @@ def replay(context: click.Context, output: str, **flags: Any) -> int:
         dry_run=flags["dry_run"],
         beam=tuple(context.args),
     )
-    return run_replay(request, Console(soft_wrap=True))
+    return run_replay(request, make_console())
 
 
 def run_replay(request: ReplayRequest, console: Console) -> int:
@@ -111,8 +114,10 @@ def run_replay(request: ReplayRequest, console: Console) -> int:
     if not storage.exists(storage.join(request.output, SUCCESS_FILE)):
         raise UsageError(f"{request.output} is not finished (no {SUCCESS_FILE}): finish it by its own command first")
     letters = list(_meant(request, run))
-    _print_letters(console, letters)
+    if not isinstance(console, ProgramConsole):
+        _print_letters(console, letters)
     if request.dry_run or not letters:
+        tell(console, {"dry_run": request.dry_run, "dead_letters": _letter_facts(letters)}, lambda: None)
         return 0
     wired = wire(_recipe(request, run), source=str(run["inputs"][0]["url"]))
     session = Session(output=request.output, wired=wired, options=options, console=console)
@@ -124,7 +129,8 @@ def run_replay(request: ReplayRequest, console: Console) -> int:
     result = _result(session, changed, letters, identity)
     counts = publish_replay(request.output, result, {**run, "replays": [*run.get("replays", ()), result.record]})
     console.print(f"{result.record['recovered']} of {result.record['clips']} clips are well now", highlight=False)
-    return _conclude(request, console, counts, wired.recipe.max_failure_ratio)
+    replayed = {"dead_letters": _letter_facts(letters), "recovered": result.record["recovered"]}
+    return _conclude(request, console, counts, wired.recipe.max_failure_ratio, replayed)
 
 
 Letters = tuple[str, list[ClipDecision]]
@@ -142,18 +148,27 @@ def _meant(request: ReplayRequest, run: Mapping[str, Any]) -> Iterator[Letters]:
             yield url, found
 
 
-def _print_letters(console: Console, letters: Sequence[Letters]) -> None:
+def _letter_facts(letters: Sequence[Letters]) -> list[dict[str, Any]]:
+    """Stage, reason, number of clips and an example's message, the commonest first."""
     failures = [d.failure for _, found in letters for d in found if d.failure is not None]
-    if not failures:
+    examples = {(f.stage, f.reason): f.message for f in reversed(failures)}
+    return [
+        {"stage": str(stage), "reason": str(reason), "clips": count, "example": examples[stage, reason]}
+        for (stage, reason), count in Counter((f.stage, f.reason) for f in failures).most_common()
+    ]
+
+
+def _print_letters(console: Console, letters: Sequence[Letters]) -> None:
+    found = _letter_facts(letters)
+    if not found:
         console.print("no dead letters to replay")
         return
-    table = Table(title=f"{len(failures)} dead letters in {len(letters)} shards", title_justify="left")
+    count = sum(row["clips"] for row in found)
+    table = Table(title=f"{count} dead letters in {len(letters)} shards", title_justify="left")
     for column in ("stage: reason", "clips", "example"):
         table.add_column(column)
-    reasons = Counter((f.stage, f.reason) for f in failures)
-    for (stage, reason), count in reasons.most_common():
-        example = next(f.message for f in failures if (f.stage, f.reason) == (stage, reason))
-        table.add_row(f"{stage}: {reason}", str(count), example)
+    for row in found:
+        table.add_row(f"{row['stage']}: {row['reason']}", str(row["clips"]), row["example"])
     console.print(table, markup=False)
 
 
@@ -208,8 +223,19 @@ def _result(session: Session, changed: Sequence[ReplayTask], letters: Sequence[L
     return Staged(identity=identity, shards=tuple(task.shard for task in changed), record=record)
 
 
-def _conclude(request: ReplayRequest, console: Console, counts: ManifestCounts, ratio: float) -> int:
+def _conclude(
+    request: ReplayRequest,
+    console: Console,
+    counts: ManifestCounts,
+    ratio: float,
+    replayed: Mapping[str, Any] = MappingProxyType({}),
+) -> int:
     failed = dict(counts.outcomes).get(Outcome.FAILED, 0)
-    console.print(f"{failed} of {counts.clips} clips are dead letters now", highlight=False)
-    console.print(f"results: {storage.canonical(request.output)}", markup=False, highlight=False)
+    output = storage.canonical(request.output)
+
+    def show() -> None:
+        console.print(f"{failed} of {counts.clips} clips are dead letters now", highlight=False)
+        console.print(f"results: {output}", markup=False, highlight=False)
+
+    tell(console, {"output": output, "clips": counts.clips, "failed": failed, **replayed}, show)
     return exit_code(counts, ratio)

