@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -164,6 +164,16 @@ def add_copied_stream(output: OutputContainer, stream: StreamT) -> StreamT:
     copied.metadata.update(stream.metadata)
     copied.disposition = stream.disposition
     return copied
+
+
+def keep_frame_rate(copied: Stream, source: Stream, packets: Iterable[AnyPacket]) -> None:
+    """Let a copied stream tell how long a picture lasts, where all last as long: the last one has no other measure."""
+    context = context_of(copied)
+    if not isinstance(source, VideoStream) or not isinstance(context, VideoCodecContext) or not source.average_rate:
+        return
+    durations = {packet.duration for packet in packets if packet.stream_index == source.index}
+    if len(durations) == 1 and all(durations):
+        context.framerate = source.average_rate
 
 
 def add_picture_attachment(output: OutputContainer, stream: Stream, packet: AnyPacket) -> None:
