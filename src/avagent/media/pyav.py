@@ -7,6 +7,7 @@ import struct
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
@@ -210,6 +211,16 @@ def fill_decoding_times(packets: Sequence[AnyPacket]) -> None:
     delay = max(at - pts for at, pts in zip(ordered, shown, strict=True))
     for packet, at in zip(packets, ordered, strict=True):
         packet.dts = at - delay
+
+
+def fill_durations(packets: Sequence[AnyPacket]) -> None:
+    """Let packets of one stream that do not tell how long they last (WavPack in Matroska) last until the next one."""
+    ordered = sorted((p for p in packets if p.pts is not None), key=lambda p: p.pts or 0)
+    for packet, following in pairwise(ordered):
+        if not packet.duration:
+            packet.duration = (following.pts or 0) - (packet.pts or 0)
+    if len(ordered) > 1 and not ordered[-1].duration:
+        ordered[-1].duration = ordered[-2].duration
 
 
 def mark_padding(packet: AnyPacket, samples: int) -> None:

@@ -29,7 +29,7 @@ from avagent.media.demux import audio_stream, corrupt, open_media, start_of, vid
 from avagent.media.edit_list import set_edit_length
 from avagent.media.limits import DEFAULT_LIMITS, MediaLimits
 from avagent.media.muxing import MOV_MUXERS, WHOLE_MILLISECONDS
-from avagent.media.pyav import AnyPacket, add_copied_stream, fill_decoding_times, keep_frame_rate, mux
+from avagent.media.pyav import AnyPacket, add_copied_stream, fill_decoding_times, fill_durations, keep_frame_rate, mux
 from avagent.media.remux import encode_audio, muxer_of, remux
 from avagent.media.sound import decode_audio, decode_timed
 
@@ -172,6 +172,8 @@ def _choose(container: InputContainer, start: Fraction, end: Fraction, *, hides:
     for packet in container.demux(streams):
         if packet.size and packet.pts is not None:
             every[packet.stream_index].append(packet)
+    for packets in every.values():
+        fill_durations(packets)
     if hides and video is not None:
         begin = _next_picture(every[video.index], begin)
     picture = [] if video is None else _pictures(every[video.index], begin, stop)
