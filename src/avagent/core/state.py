@@ -44,7 +44,12 @@ PASSING_REASONS = frozenset(
 
 
 LEFT_AS_IT_IS = frozenset(
-    {FailureReason.UNSUPPORTED_SOUND, FailureReason.UNSUPPORTED_STREAM, FailureReason.UNSUPPORTED_EDIT_LIST}
+    {
+        FailureReason.UNSUPPORTED_EDIT_LIST,
+        FailureReason.UNSUPPORTED_MEDIA,
+        FailureReason.UNSUPPORTED_SOUND,
+        FailureReason.UNSUPPORTED_STREAM,
+    }
 )
 """Why a repair cannot be written though the clip is sound: it leaves as it came, not as a dead letter."""
 

@@ -160,6 +160,12 @@ def possible_encodings(muxer: str, audio_codec: str, waveform: Waveform, source:
         MediaError: no samples, samples that are not finite, or no encoder takes this rate and number of channels.
     """
     _check_encodable(waveform)
+    if source.layout is not None and source.layout.startswith("ambisonic"):
+        raise MediaError(
+            f"the sound is {source.layout}: no encoder here would note that its channels are not those of speakers",
+            reason=FailureReason.UNSUPPORTED_SOUND,
+            stage=Stage.WRITE,
+        )
     encoders = _candidates(muxer, audio_codec, source)
     # Another encoder of the container is better than another sampling rate.
     settings = [(encoder, waveform.rate) for encoder in encoders]

@@ -22,7 +22,7 @@ from avagent.media.pyav import AnyPacket, audio_context, layout_of, samples_of, 
 from avagent.media.timeline import drift_of
 
 # Playlist and script demuxers (hls, concat, ...) would let a member of a shard open files and addresses of its choice.
-_FORMATS = "mov,mp4,matroska,webm,avi,ogg,wav,flac,mp3,aac,png_pipe,jpeg_pipe"
+_FORMATS = "mov,mp4,matroska,webm,avi,ogg,wav,flac,mp3,aac,png_pipe,jpeg_pipe,mpegts,mpeg,flv,asf,aiff,caf,w64"
 
 _ISO_STARTS = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 
@@ -71,7 +71,8 @@ def open_media(
             raise _no_memory() from error
         raise corrupt(
             f"cannot open the media member ({len(data)} bytes): {_reason(error)}. It is damaged, or not one of mp4,"
-            " mov, mkv, webm, wav, flac, mp3, ogg, m4a, jpg, png"
+            " mov, mkv, webm, avi, MPEG-TS, MPEG-PS, FLV, ASF, wav, flac, mp3, ogg, m4a, aac, AIFF, CAF, Wave64,"
+            " jpg, png"
         ) from error
     with container:
         _apply_limits(container, limits, look_ahead=look_ahead)

@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from fractions import Fraction
 
-from avagent.media.iso_boxes import Edit, Span, movie, read_edits, spans, timescale, track_id
+from avagent.media.iso_boxes import Box, Edit, Span, movie, read_edits, spans, timescale, track_id
 
 _EMPTY = -1
 """Media time of an edit that shows nothing."""
@@ -61,6 +61,20 @@ def edited_duration(data: bytes, track: int) -> Fraction | None:
     return Fraction(shown[0].duration, ticks) if len(shown) == 1 and shown[0].duration > 0 and ticks > 0 else None
 
 
+def hidden_head(data: bytes, track: int) -> Fraction:
+    """How much of a track an edit without a length hides at its beginning, in s: fragmented files have such edits.
+
+    Args:
+        data: the file.
+        track: number of the track, as its header has it.
+    """
+    shown, found = _pieces(data, track), _track(data, track)
+    ticks = 0 if found is None else timescale(found.find(b"mdia", b"mdhd"))
+    if len(shown) != 1 or shown[0].duration > 0 or ticks <= 0:
+        return Fraction(0)
+    return Fraction(shown[0].start or 0, ticks)
+
+
 def is_spliced(data: bytes, track: int) -> bool:
     """Whether an edit list puts a track together from several pieces, or changes its pace; the number as above."""
     shown = _pieces(data, track)
@@ -68,9 +82,14 @@ def is_spliced(data: bytes, track: int) -> bool:
 
 
 def _pieces(data: bytes, track: int) -> list[Edit]:
+    found = _track(data, track)
+    return [] if found is None else [edit for edit in read_edits(found) if edit.start is not None]
+
+
+def _track(data: bytes, number: int) -> Box | None:
     index = movie(data)
-    tracks = [] if index is None else [t for t in index.all(b"trak") if track_id(t) == track]
-    return [edit for edit in read_edits(tracks[0]) if edit.start is not None] if len(tracks) == 1 else []
+    tracks = [] if index is None else [track for track in index.all(b"trak") if track_id(track) == number]
+    return tracks[0] if len(tracks) == 1 else None
 
 
 def moov_first(data: bytes) -> bool:

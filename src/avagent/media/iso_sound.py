@@ -61,7 +61,7 @@ def replace_sound(data: bytes, track: int, sound: SoundTrack) -> bytes | None:
 def _replace(data: bytes, number: int, sound: SoundTrack) -> bytes:
     top = list(spans(data, 0, len(data)))
     index, new = movie(data), movie(sound.file)
-    if index is None or new is None or top[-1].stop != len(data) or not _plain(top, index):
+    if index is None or new is None or not _plain(top, index):
         raise ValueError("not a plain file")
     tracks = index.all(b"trak")
     old = [track for track in tracks if track_id(track) == number]
@@ -201,4 +201,5 @@ def _assemble(data: bytes, top: list[Span], index: Box, chunks: list[Chunk]) -> 
                 result += (data if chunk.source is None else chunk.source)[chunk.offset : chunk.offset + chunk.size]
         else:
             result += index.to_bytes() if span.kind == b"moov" else data[span.begin : span.stop]
-    return bytes(result)
+    # Cameras note things behind the last box, in forms of their own.
+    return bytes(result) + data[top[-1].stop :]

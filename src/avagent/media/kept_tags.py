@@ -14,6 +14,9 @@ _OF_THE_SOUND = frozenset({b"fmt ", b"fact", b"data", b"ds64", b"PEAK", b"levl",
 _FLAC_KEPT = frozenset({2, 4, 5, 6})
 """Blocks of FLAC: application, comments, cue sheet, picture. The others describe the samples, or nothing."""
 _LAST_BLOCK = 0x80
+_EXTENSIBLE = b"\xfe\xff"
+"""The tag of WAV formats that name their speakers (WAVE_FORMAT_EXTENSIBLE)."""
+_EXTENDED_SIZE = 40
 
 
 def keep_tags(old: bytes, new: bytes, muxer: str) -> bytes:
@@ -39,6 +42,7 @@ def _wav(old: bytes, new: bytes) -> bytes:
     made = {kind: body for kind, body in _chunks(new) if kind in _OF_THE_SOUND}
     if b"fmt " not in made or b"data" not in made:
         return new
+    made[b"fmt "] = _same_speakers(dict(_chunks(old)).get(b"fmt ", b""), made[b"fmt "])
     head = [(kind, made[kind]) for kind in (b"fmt ", b"fact") if kind in made]
     before: list[tuple[bytes, bytes]] = []
     after: list[tuple[bytes, bytes]] = []
@@ -51,6 +55,18 @@ def _wav(old: bytes, new: bytes) -> bytes:
     chunks = [*before, *head, (b"data", made[b"data"]), *after]
     body = b"".join(struct.pack("<4sI", kind, len(data)) + data + b"\0" * (len(data) % 2) for kind, data in chunks)
     return struct.pack("<4sI4s", b"RIFF", len(body) + 4, b"WAVE") + body
+
+
+def _same_speakers(old: bytes, new: bytes) -> bytes:
+    """The new format with the speakers that the old one names, by bits; without names if it has none."""
+    named = old[:2] == _EXTENSIBLE and len(old) >= _EXTENDED_SIZE
+    mask = old[20:24] if named else b"\0\0\0\0"
+    if old[2:4] != new[2:4]:
+        return new
+    if new[:2] == _EXTENSIBLE and len(new) >= _EXTENDED_SIZE:
+        return new[:20] + mask + new[24:]
+    # FFmpeg writes the short form where it has no name for the speakers together.
+    return _EXTENSIBLE + new[2:16] + b"\x16\0" + new[14:16] + mask + new[:2] + old[26:40] if named else new
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -25,6 +25,7 @@ from avagent.media.pyav import (
     add_sound_stream,
     context_of,
     fill_decoding_times,
+    keep_frame_rate,
     mux,
     ogg_picture,
 )
@@ -32,6 +33,7 @@ from avagent.media.pyav import (
 MOV_MUXERS = ("mp4", "mov", "ipod", "3gp")
 KEEPS_START = (*MOV_MUXERS, "matroska", "webm")
 """Containers with a clock of their own: sound may start later than 0."""
+WHOLE_MILLISECONDS = ("matroska", "webm")
 _ATTACHES = ("matroska", "webm")
 _NOT_CARRIED = ("major_brand", "minor_version", "compatible_brands")
 """Metadata that the demuxer reports, but that describes the file that was read."""
@@ -239,6 +241,8 @@ class _Writer:
                 self.output.metadata["METADATA_BLOCK_PICTURE"] = ogg_picture(stream, cover)
             else:
                 copies[stream.index] = self._copy(stream)
+                if self.muxer in WHOLE_MILLISECONDS:
+                    keep_frame_rate(copies[stream.index], stream, packets)
                 order.append(stream)
         if sound is None:
             sound = self._add_sound()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import struct
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
@@ -166,6 +167,16 @@ def add_copied_stream(output: OutputContainer, stream: StreamT) -> StreamT:
     return copied
 
 
+def keep_frame_rate(copied: Stream, source: Stream, packets: Iterable[AnyPacket]) -> None:
+    """Let a copied stream tell how long a picture lasts, where all last as long: the last one has no other measure."""
+    context = context_of(copied)
+    if not isinstance(source, VideoStream) or not isinstance(context, VideoCodecContext) or not source.average_rate:
+        return
+    durations = {packet.duration for packet in packets if packet.stream_index == source.index}
+    if len(durations) == 1 and all(durations):
+        context.framerate = source.average_rate
+
+
 def add_picture_attachment(output: OutputContainer, stream: Stream, packet: AnyPacket) -> None:
     """Matroska keeps a cover picture as an attached file, which FFmpeg's demuxer shows as a stream with one packet."""
     name, kind = stream.metadata.get("filename", "cover"), stream.metadata.get("mimetype", "image/jpeg")
@@ -200,6 +211,16 @@ def fill_decoding_times(packets: Sequence[AnyPacket]) -> None:
     delay = max(at - pts for at, pts in zip(ordered, shown, strict=True))
     for packet, at in zip(packets, ordered, strict=True):
         packet.dts = at - delay
+
+
+def fill_durations(packets: Sequence[AnyPacket]) -> None:
+    """Let packets of one stream that do not tell how long they last (WavPack in Matroska) last until the next one."""
+    ordered = sorted((p for p in packets if p.pts is not None), key=lambda p: p.pts or 0)
+    for packet, following in pairwise(ordered):
+        if not packet.duration:
+            packet.duration = (following.pts or 0) - (packet.pts or 0)
+    if len(ordered) > 1 and not ordered[-1].duration:
+        ordered[-1].duration = ordered[-2].duration
 
 
 def mark_padding(packet: AnyPacket, samples: int) -> None:

@@ -22,7 +22,15 @@ from avagent.media.edit_list import is_spliced
 from avagent.media.iso_sound import SoundTrack, replace_sound
 from avagent.media.kept_tags import keep_tags
 from avagent.media.limits import DEFAULT_LIMITS, MediaLimits
-from avagent.media.muxing import KEEPS_START, MOV_MUXERS, Job, mux_again, mux_sound, unsupported_edits
+from avagent.media.muxing import (
+    KEEPS_START,
+    MOV_MUXERS,
+    WHOLE_MILLISECONDS,
+    Job,
+    mux_again,
+    mux_sound,
+    unsupported_edits,
+)
 from avagent.media.pyav import AnyPacket, layout_of, sample_format_of
 from avagent.media.sound import first_time
 from avagent.media.written import check_pictures, sound_fault
@@ -31,7 +39,6 @@ _SUFFIX_MUXERS: Mapping[str, str] = {"wav": "wav", "flac": "flac", "mp3": "mp3",
 _RAW: Mapping[str, Mapping[str, str]] = {"aac": {"mp4": "mp4", "mov": "mov", "mkv": "matroska", **_SUFFIX_MUXERS}}
 """Streams without a container have no place for an encoder's delay: they get the one that the member's suffix names."""
 _WRITTEN = ("wav", "flac", "mp3", "ogg", "avi")
-_WHOLE_MILLISECONDS = ("matroska", "webm")
 
 
 def remux(
@@ -218,7 +225,7 @@ def _written(data: bytes, old: _Old, waveform: Waveform, encoding: Encoding, lim
         result = replace_sound(data, old.track, track)
         if result is not None:
             return result
-    if start > 0 and old.muxer in _WHOLE_MILLISECONDS:
+    if start > 0 and old.muxer in WHOLE_MILLISECONDS:
         # Encoders delay by fractions such as 6.5 ms: rounding a tie up would move the sound with every generation.
         start -= 1
     with open_media(data, limits) as container:

@@ -20,7 +20,7 @@ from avagent.media.demux import (
     open_media,
     unsupported,
 )
-from avagent.media.edit_list import edited_duration
+from avagent.media.edit_list import edited_duration, hidden_head
 from avagent.media.limits import DEFAULT_LIMITS, MediaLimits, over_limit
 from avagent.media.pyav import AnyPacket, decode_sound, values_of
 from avagent.media.timeline import Timeline
@@ -40,6 +40,11 @@ class _Track:
     channels: int = 0
     after_damage: bool = False
     timeline: Timeline | None = None
+    chained: bool = False
+    """Whether timestamps that start again say that another stream begins behind this one (RFC 3533, section 4)."""
+    _ahead: Fraction = Fraction(0)
+    _end: Fraction | None = None
+    """By how much later than their timestamps samples come, and when the samples so far end, in s."""
 
     def add(self, frame: AudioFrame) -> None:
         if frame.samples == 0:
@@ -54,9 +59,19 @@ class _Track:
                 f" channels at {frame.sample_rate} Hz half-way; transcode the clip to one layout"
             )
         pts, clock = frame.pts, frame.time_base
-        time = None if pts is None or clock is None else pts * clock
+        time = None if pts is None or clock is None else pts * clock + self._ahead
+        if self.chained:
+            time = self._behind(time, Fraction(frame.samples, line.rate))
         line.add(_to_float(frame), time, after_damage=self.after_damage)
         self.after_damage = False
+
+    def _behind(self, time: Fraction | None, duration: Fraction) -> Fraction | None:
+        if time is not None and self._end is not None and time < self._end - duration:
+            self._ahead += self._end - time
+            time = self._end
+        begin = time if time is not None else self._end
+        self._end = None if begin is None else begin + duration
+        return time
 
     def _check_size(self, length: int) -> None:
         limit, rate = self.limits, 1 if self.timeline is None else self.timeline.rate
@@ -97,7 +112,7 @@ def sound_of(
 ) -> tuple[Waveform, Fraction]:
     """What the packets of a stream of `data` decode to, and when that begins; see :func:`decode_timed`."""
     _check_riff(data)
-    track = _Track(limits)
+    track = _Track(limits, chained=container.format.name == "ogg")
     for frame in _frames(packets, track):
         track.add(frame)
     line = track.timeline
@@ -157,6 +172,7 @@ def _trusted_length(data: bytes, container: InputContainer, stream: AudioStream,
     duration = edited_duration(data, stream.id) if container.format.name.startswith("mov") else None
     if duration is None and stream.duration is not None and stream.time_base is not None:
         duration = stream.duration * stream.time_base
+        duration -= hidden_head(data, stream.id) if container.format.name.startswith("mov") else 0
     if duration is None:
         return sound.length
     declared = round(duration * sound.rate)

@@ -114,7 +114,7 @@ class Timeline:
     @property
     def start(self) -> Fraction:
         """When the first sample is presented, in s."""
-        return min((piece.start for piece in self._pieces), default=Fraction(0))
+        return min((self._begin(piece) for piece in self._pieces), default=Fraction(0))
 
     @property
     def empty(self) -> bool:
@@ -123,10 +123,10 @@ class Timeline:
 
     def samples(self) -> FloatArray:
         """All of it, float32 [channels, samples]: holes are silent; where pieces overlap, the earlier one is heard."""
-        made = [(piece.start, self._spread(piece)) for piece in self._pieces if piece.length]
+        made = [(self._begin(piece), self._spread(piece)) for piece in self._pieces if piece.length]
         if len(made) == 1:
             return made[0][1]
-        start, places = self.start, list[tuple[int, FloatArray]]()
+        start, places = min(time for time, _ in made), list[tuple[int, FloatArray]]()
         for time, block in made:
             places.append((round((time - start) * self.rate), block))
         total = np.zeros((places[0][1].shape[0], max(at + block.shape[1] for at, block in places)), np.float32)
@@ -136,6 +136,16 @@ class Timeline:
             total[:, at + skip : at + block.shape[1]] = block[:, skip:]
             written = max(written, at + block.shape[1])
         return total
+
+    def _begin(self, piece: _Piece) -> Fraction:
+        """When a piece begins; behind a jump, as most of its timestamps have it: the first ones may be makeshift.
+
+        Muxers that must not let times go back write the same one, or the next, until the right one is larger.
+        """
+        if piece is self._pieces[0] or drift_of(piece.times, piece.taken):
+            return piece.start
+        off = np.asarray(piece.times) - np.asarray(piece.taken)
+        return piece.start + Fraction(float(np.median(off)))
 
     def _spread(self, piece: _Piece) -> FloatArray:
         samples = piece.blocks[0] if len(piece.blocks) == 1 else np.concatenate(piece.blocks, axis=1)

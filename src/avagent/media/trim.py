@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
@@ -27,12 +28,16 @@ from avagent.core.media import Waveform
 from avagent.media.demux import audio_stream, corrupt, open_media, start_of, video_stream
 from avagent.media.edit_list import set_edit_length
 from avagent.media.limits import DEFAULT_LIMITS, MediaLimits
-from avagent.media.pyav import AnyPacket, add_copied_stream, fill_decoding_times, mux
+from avagent.media.muxing import MOV_MUXERS, WHOLE_MILLISECONDS
+from avagent.media.pyav import AnyPacket, add_copied_stream, fill_decoding_times, fill_durations, keep_frame_rate, mux
 from avagent.media.remux import encode_audio, muxer_of, remux
-from avagent.media.sound import decode_audio
+from avagent.media.sound import decode_audio, decode_timed
 
-_MOV_MUXERS = ("mp4", "mov", "ipod", "3gp")
 _LOSSLESS = ("wav", "flac")
+_SAMPLES_AS: Mapping[str, str] = {"avi": "pcm_s16le", "matroska": "flac"}
+"""What samples are written as that no packet could be copied of; elsewhere as the container usually has sound."""
+_CLOCK_S = Fraction(1, 900)
+"""Matroska tells times in milliseconds."""
 _PREROLL_S = Fraction(1, 10)
 """Sound before the start that decoders need to get going: a block of AAC, 80 ms of Opus (RFC 7845, section 4.6)."""
 _MOVIE_CLOCK = 90_000
@@ -77,21 +82,49 @@ def trim(data: bytes, start: float, end: float, *, limits: MediaLimits = DEFAULT
         raise ParameterError(f"0 <= start < end is needed, got {start} s and {end} s")
     with open_media(data, limits) as container:
         muxer = muxer_of(container, data)
-        if muxer not in _LOSSLESS:
-            cut = _copy(container, muxer, Fraction(start), Fraction(end))
-            timed = video_stream(container) is not None
-            return _exact_sound(data, cut, end, limits) if muxer == "avi" and timed else cut
-    return _cut_samples(data, muxer, start, end, limits)
+        both = audio_stream(container) is not None and video_stream(container) is not None
+    if muxer in _LOSSLESS:
+        return _cut_samples(data, muxer, start, end, limits)
+    if not both:
+        return _copy(data, muxer, start, end, limits)[0]
+    if muxer != "avi":
+        with suppress(MediaError):
+            return _copy(data, muxer, start, end, limits)[0]
+    picture, stretch = _copy(data, muxer, start, end, limits, sound=False)
+    return _with_samples(data, picture, stretch, limits)
 
 
-def _exact_sound(data: bytes, cut: Trimmed, end: float, limits: MediaLimits) -> Trimmed:
-    """AVI has no clock by which sound could begin in the middle of a packet: its samples are written instead."""
-    sound = decode_audio(data, limits=limits)
-    if sound is None or round(cut.start * sound.rate) >= sound.length:
-        return cut
-    part = np.ascontiguousarray(sound.samples[:, round(cut.start * sound.rate) : round(end * sound.rate)])
-    written = remux(cut.data, Waveform(part, sound.rate), audio_codec="pcm_s16le", limits=limits)
-    return replace(cut, data=written)
+def _copy(
+    data: bytes, muxer: str, start: float, end: float, limits: MediaLimits, *, sound: bool = True
+) -> tuple[Trimmed, _Stretch]:
+    with open_media(data, limits) as container:
+        stretch = _choose(container, Fraction(start), Fraction(end), hides=muxer in MOV_MUXERS)
+        audio = audio_stream(container) if sound else None
+        streams = [s for s in (video_stream(container), audio) if s is not None and stretch.packets.get(s.index)]
+        return _copied(muxer, streams, stretch, limits), stretch
+
+
+def _with_samples(data: bytes, picture: Trimmed, stretch: _Stretch, limits: MediaLimits) -> Trimmed:
+    """The cut with the sound's samples, where its packets cannot be copied.
+
+    AVI has no clock by which sound could begin in the middle of a packet; FFmpeg's muxers write fewer codecs than its
+    demuxers read; what comes out of some codecs (TTA, Vorbis) hangs on the packets before.
+    """
+    found = decode_timed(data, limits=limits)
+    if found is None:
+        return picture
+    sound, begin = found
+    # The muxer may have moved the pictures, so that none is decoded before 0.
+    with open_media(picture.data, limits) as container:
+        codec = _SAMPLES_AS.get(muxer_of(container, picture.data), "source")
+        stream = video_stream(container)
+        moved = Fraction(start_of(stream)) - stretch.first
+    first, last = (round((moment - begin) * sound.rate) for moment in (stretch.zero - moved, stretch.end))
+    part = np.pad(sound.samples[:, max(first, 0) : max(last, 0)], ((0, 0), (max(-first, 0), 0)))
+    if part.shape[1] == 0:
+        return picture
+    written = remux(picture.data, Waveform(part, sound.rate), audio_codec=codec, limits=limits)
+    return replace(picture, data=written)
 
 
 def _cut_samples(data: bytes, suffix: str, start: float, end: float, limits: MediaLimits) -> Trimmed:
@@ -110,14 +143,25 @@ def _nothing(start: float) -> MediaError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stretch:
-    """What to copy: packets by stream, and the moment that becomes 0 (`zero`), on the container's clock in s."""
+    """What to copy.
+
+    Attributes:
+        packets: by stream.
+        zero, end: the moment that becomes 0, and the last one, in s on the container's clock.
+        origin: when the recording begins on it.
+        first: when the first picture is shown in the cut, in s.
+        kind: how it is cut.
+    """
 
     packets: Mapping[int, list[AnyPacket]]
     zero: Fraction
     end: Fraction
+    origin: Fraction
+    first: Fraction
+    kind: CutKind
 
 
-def _copy(container: InputContainer, muxer: str, start: Fraction, end: Fraction) -> Trimmed:
+def _choose(container: InputContainer, start: Fraction, end: Fraction, *, hides: bool) -> _Stretch:
     audio, video = audio_stream(container), video_stream(container)
     streams: list[Stream] = [s for s in (video, audio) if s is not None]
     if not streams:
@@ -128,7 +172,8 @@ def _copy(container: InputContainer, muxer: str, start: Fraction, end: Fraction)
     for packet in container.demux(streams):
         if packet.size and packet.pts is not None:
             every[packet.stream_index].append(packet)
-    hides = muxer in _MOV_MUXERS
+    for packets in every.values():
+        fill_durations(packets)
     if hides and video is not None:
         begin = _next_picture(every[video.index], begin)
     picture = [] if video is None else _pictures(every[video.index], begin, stop)
@@ -141,8 +186,36 @@ def _copy(container: InputContainer, muxer: str, start: Fraction, end: Fraction)
     if not any(chosen.values()):
         raise _nothing(float(start))
     kind = CutKind.EXACT if hides or zero == begin else CutKind.KEYFRAME if picture else CutKind.PACKET
-    cut = _write(muxer, streams, _Stretch(packets=chosen, zero=zero, end=stop))
-    return Trimmed(data=cut, kind=kind, start=float(zero - origin))
+    first = min((_time(packet) - zero for packet in picture), default=Fraction(0))
+    first = max(first, Fraction(0)) if hides else first
+    return _Stretch(packets=chosen, zero=zero, end=stop, origin=origin, first=first, kind=kind)
+
+
+def _copied(muxer: str, streams: list[Stream], stretch: _Stretch, limits: MediaLimits) -> Trimmed:
+    """A file with the chosen packets of these streams. Raises MediaError: it does not hold them as they are."""
+    wanted = [[_time(packet) - stretch.zero for packet in stretch.packets[stream.index]] for stream in streams]
+    data = _write(muxer, streams, stretch)
+    found = [list[Fraction]() for _ in streams]
+    with open_media(data, limits, look_ahead=False) as container:
+        for packet in container.demux():
+            if packet.size:
+                found[packet.stream_index].append(_time(packet))
+    for stream, times, kept in zip(streams, wanted, found, strict=True):
+        moved = [time - old for time, old in zip(kept, times, strict=False)]
+        steady = bool(moved) and all(abs(by - (found[0][0] - wanted[0][0])) <= _CLOCK_S for by in moved)
+        if len(kept) != len(times) or not steady:
+            raise _not_cut(muxer, f"the packets of its {stream.type} do not keep their times")
+    if any(stream.type == "audio" for stream in streams):
+        decode_timed(data, limits=limits)
+    return Trimmed(data=data, kind=stretch.kind, start=float(stretch.zero - stretch.origin))
+
+
+def _not_cut(muxer: str, why: str) -> MediaError:
+    return MediaError(
+        f"cannot cut the {muxer} container: {why}; cut the recording yourself",
+        reason=FailureReason.WRITE_FAILED,
+        stage=Stage.WRITE,
+    )
 
 
 def _next_picture(packets: list[AnyPacket], moment: Fraction) -> Fraction:
@@ -173,7 +246,7 @@ def _reaches(packets: list[AnyPacket], start: Fraction) -> bool:
 
 def _write(muxer: str, streams: list[Stream], stretch: _Stretch) -> bytes:
     buffer = io.BytesIO()
-    hides = muxer in _MOV_MUXERS
+    hides = muxer in MOV_MUXERS
     options = {"fflags": "+bitexact", "avoid_negative_ts": "disabled" if hides else "make_non_negative"}
     if hides:
         options["movie_timescale"] = str(_MOVIE_CLOCK)
@@ -181,20 +254,18 @@ def _write(muxer: str, streams: list[Stream], stretch: _Stretch) -> bytes:
         with av.open(
             buffer, mode="w", format=muxer, container_options=options, metadata_errors="surrogateescape"
         ) as output:
-            used = [stream for stream in streams if stretch.packets.get(stream.index)]
-            copies = {stream.index: add_copied_stream(output, stream) for stream in used}
+            copies = {stream.index: add_copied_stream(output, stream) for stream in streams}
+            if muxer in WHOLE_MILLISECONDS:
+                for stream in streams:
+                    keep_frame_rate(copies[stream.index], stream, stretch.packets[stream.index])
             output.start_encoding()
             _mux_all(output, copies, stretch)
     except (FFmpegError, ValueError) as error:
-        raise MediaError(
-            f"cannot cut the {muxer} container: {error}; cut the recording yourself",
-            reason=FailureReason.WRITE_FAILED,
-            stage=Stage.WRITE,
-        ) from error
+        raise _not_cut(muxer, str(error)) from error
     if not hides:
         return buffer.getvalue()
     result = bytearray(buffer.getbuffer())
-    for track, stream in enumerate(used):
+    for track, stream in enumerate(streams):
         _set_length(result, track, stretch.packets[stream.index], stretch)
     return bytes(result)
 
