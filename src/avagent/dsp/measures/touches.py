@@ -276,7 +276,7 @@ def _on_grid(rows: Array, tempos: Array) -> Array:
     """Rows over lags in steps, at those of :func:`lag_grid`: a lag counts in the sound's own time, at its own tempo."""
     grid, reach = lag_grid(), rows.shape[1] // 2
     found = rows[:, reach - grid.size // 2 : reach + grid.size // 2 + 1].copy()
-    steps = np.arange(-reach, reach + 1) * float(LAG_STEP_MS)
+    steps = np.arange(-reach, reach + 1, dtype=np.float64) * LAG_STEP_MS
     for index in np.flatnonzero(tempos != 1.0).tolist():
         found[index] = np.interp(grid, steps / tempos[index], rows[index])
     return found
