@@ -19,6 +19,7 @@ import argparse
 import io
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -50,7 +51,16 @@ FILM = ROOT / ".cache" / "media"
 RESULTS = Path(__file__).resolve().parent / "results"
 SUFFIXES = ("mp4", "mov", "mkv", "webm")
 RENDERED_CLIPS, FEW_CLIPS, CLIPS_PER_SHARD, FILM_S = 33, 6, 30, 7.0
-COMMAND = "from avagent.pipelines.cli import main; main()"
+COMMAND = """
+import sys
+from pathlib import Path
+from avagent.pipelines.cli import main
+code = main(sys.argv[2:])
+Path(sys.argv[1]).write_text(Path("/proc/self/status").read_text("ascii"), "ascii")
+sys.exit(code)
+"""
+"""Runs the command line, then writes what the kernel says of the process. (What it says of a child that has ended
+counts the memory of the parent that it was forked from.)"""
 GOALS = {"against": 0.45, "decoding": 1.25, "decoder_process": 1.05, "pipeline": 1.05}
 
 Row = dict[str, float | int | str]
@@ -107,16 +117,19 @@ def film_clips(folder: Path) -> list[dict[str, bytes]]:
 
 def refine_seconds(checkout: Path, shards: Sequence[str], output: Path) -> tuple[float, float]:
     """Processor seconds and peak resident MiB of the command of a checkout over these shards."""
-    command = [sys.executable, "-c", COMMAND, "refine", "--input", str(Path(shards[0]).parent), "--output", str(output)]
+    status = output.parent / "status"
+    command = [sys.executable, "-c", COMMAND, str(status), "refine", "--input", str(Path(shards[0]).parent)]
+    command += ["--output", str(output)]
     environment = {**os.environ, "PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1"}
     with (output.parent / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, cwd=checkout, stdout=log, stderr=log)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        _, code, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(code)
     if process.returncode != 0:
         raise SystemExit(f"{checkout}: refine failed: {(output.parent / 'log').read_text('utf-8')[-2000:]}")
     shutil.rmtree(output)
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text("ascii"))
+    return usage.ru_utime + usage.ru_stime, int(peak) / 1024
 
 
 def whole(corpus: Corpus, checkouts: Mapping[str, Path], repeats: int, folder: Path) -> dict[str, Row]:

@@ -101,9 +101,9 @@ def test_who_cannot_be_read_says_why(reader):
 def test_a_part_is_cut_by_linear_interpolation_and_its_edge_goes_on():
     picture = np.repeat(np.arange(100, dtype=np.uint8)[None, :, None], 60, axis=0).repeat(3, axis=2)
     shown = cut(picture, Square(10.25, 5.0, SIDE / 4))
-    assert np.allclose(shown[0, :, 0], np.clip(10.25 + (np.arange(SIDE) + 0.5) / 4 - 0.5, 0, 99), atol=1e-4)
+    assert np.allclose(shown[0, 0], np.clip(10.25 + (np.arange(SIDE) + 0.5) / 4 - 0.5, 0, 99), atol=1e-4)
     beyond = cut(picture, Square(-20.0, -20.0, 40.0))
-    assert not beyond[:, : SIDE // 2].any()
+    assert not beyond[:, :, : SIDE // 2].any()
 
 
 def test_what_is_judged_needs_no_calibration():

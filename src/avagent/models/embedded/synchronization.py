@@ -31,11 +31,12 @@ def synchronization(view: ClipView, frames: int = FRAMES) -> TimeJudgement:
     motion = view.motion()
     if motion is None:
         return TimeJudgement(in_time=None, reason="no_video" if view.frames() is None else "still_picture")
-    lips = lips_of(view, waveform, frames)
+    lips = lips_of(view, waveform, frames, tempos=False)
     if lips.spoke:
         told = judge_lips(lips)
         if told.in_time is not None:
             return told
+        lips = lips_of(view, waveform, frames)
         # They fit nowhere at the picture's tempo: at another one they may, with touches and motion.
         return judge_time([lips, *onset_cues(*onset_strength(waveform), motion)], facts.expected_tempo)
     found = facts.timing if facts.timing is not None else TimeJudgement(in_time=None, reason="no_onsets")
