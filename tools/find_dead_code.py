@@ -28,6 +28,8 @@ CALLED_BY_OTHERS = (
     *("compute_loss", "on_log"),
     # click.Group
     *("list_commands", "get_command", "format_commands"),
+    # Python, of a module; notebooks, of what is to be shown
+    *("__getattr__", "__dir__", "_repr_html_"),
 )
 CALLED_BY_USERS = ("apply_all", "read_clips", "RefinedClips")  # doors for scripts and training code
 CALLED_BY_DECORATOR = ("@*.command", "@*.group", "@*.callback", "@field_validator", "@model_validator", "@*_serializer")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import av
@@ -77,6 +78,7 @@ class Job:
         encoding: how.
         start: when it begins, in samples at the encoder's rate.
         data: the file that `container` was opened from.
+        noted: tags to be written besides those of the container, by name.
     """
 
     container: InputContainer | None
@@ -85,6 +87,7 @@ class Job:
     encoding: Encoding
     start: int
     data: bytes = b""
+    noted: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def mux_sound(waveform: Waveform, encoding: Encoding, muxer: str) -> tuple[bytes, EncodedSound]:
@@ -270,6 +273,7 @@ class _Writer:
         if container is None:
             return
         self.output.metadata.update({k: v for k, v in container.metadata.items() if k not in _NOT_CARRIED})
+        self.output.metadata.update(self.job.noted)
         chapters = container.chapters()
         if chapters:
             self.output.set_chapters(chapters)

@@ -32,6 +32,7 @@ COMMANDS = {
     "convert": "Write WebDataset shards as TFRecord, or back.",
     "replay": "Decide on the dead letters of a run again, and merge them.",
     "inspect": "Show what is in a shard.",
+    "verify": "Check an output folder against its own records.",
     "plan-data": "Make training pairs for a planner from clean shards.",
     "calibrate": "Find out what a scorer's raw scores mean.",
     "train-planner": "LoRA-tune a planner LLM on such pairs.",

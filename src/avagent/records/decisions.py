@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from avagent import storage
-from avagent.core.actions import action_from_dict, action_to_dict
+from avagent.core.actions import Action, action_from_dict, action_to_dict
 from avagent.core.clip import RECORD_SUFFIX, ClipRef
 from avagent.core.errors import Failure, ParameterError
 from avagent.core.history import Round
@@ -135,6 +135,17 @@ def clip_record(decision: ClipDecision, provenance: Provenance) -> bytes:
     if decision.remark is not None:
         record["remark"] = decision.remark
     return dump(record)
+
+
+def container_tag(actions: Iterable[Action], provenance: Provenance) -> str:
+    """What a repaired container says of itself: tool, version, fingerprint of the recipe, actions. JSON in ASCII."""
+    told = {
+        "tool": "avagent",
+        "version": provenance.version,
+        "recipe": provenance.fingerprint,
+        "actions": [action_to_dict(action) for action in actions],
+    }
+    return json.dumps(told, separators=(",", ":"))
 
 
 def error_record(failure: Failure, ref: ClipRef) -> bytes:

@@ -16,7 +16,7 @@ from avagent import storage
 from avagent.core.clip import RECORD_SUFFIX, Clip, Member, content_hash
 from avagent.core.errors import AVAgentError, ClipError, Failure
 from avagent.core.state import ClipDecision, Outcome
-from avagent.records.decisions import Provenance, clip_record
+from avagent.records.decisions import Provenance, clip_record, container_tag
 from avagent.runs.dead_letters import DeadLetter, RecordLetters, TarLetters, open_letters_output, read_letters
 from avagent.runs.repaired_clips import Repair, read_repairs, write_repairs
 from avagent.runs.rewrite import EditClip, LateFailure, ShardReport
@@ -182,7 +182,8 @@ class _Merger:
         self._output.keep(sample, {n: m.data for n, m in replaced.items()}, record)  # type: ignore[arg-type]
         end = self._output.position() if replaced else None
         if start is not None and end is not None:
-            self.repairs.append(_repair(decision, sample.clip(), replaced, (start, end)))
+            tag = container_tag(decision.actions, self._options.provenance)
+            self.repairs.append(_repair(decision, sample.clip(), replaced, (start, end), tag))
 
     def _fail_again(self, letter: DeadLetter, failure: Failure | None) -> None:
         """The letter as it is; a clip that can be read by now, and failed at something else, as a clip."""
@@ -196,7 +197,9 @@ class _Merger:
             self._output.carry(letter, reason)
 
 
-def _repair(decision: ClipDecision, clip: Clip, replaced: Mapping[str, Member], place: tuple[int, int]) -> Repair:
+def _repair(
+    decision: ClipDecision, clip: Clip, replaced: Mapping[str, Member], place: tuple[int, int], tag: str
+) -> Repair:
     return Repair(
         key=decision.ref.key,
         source_sha256=decision.ref.content_sha256,
@@ -205,6 +208,7 @@ def _repair(decision: ClipDecision, clip: Clip, replaced: Mapping[str, Member], 
         offset=place[0],
         length=place[1] - place[0],
         content_sha256=content_hash(tuple(replaced.get(member.name, member) for member in clip.members)),
+        tag=tag,
     )
 
 
