@@ -38,7 +38,7 @@ def repair_sound(
         ShardError: the sample holds no media.
     """
     sound = clip.sound()
-    decoder = decoder or DirectDecoder()
+    decoder = (decoder or DirectDecoder()).for_clip()
     waveform = decoder.run(decode_audio, sound.data, limits=limits)
     if waveform is None:
         raise MediaError(

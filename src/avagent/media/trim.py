@@ -11,7 +11,7 @@ the sample (they are lossless), other formats at a packet. What was reached is i
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -191,7 +191,7 @@ def _choose(container: InputContainer, start: Fraction, end: Fraction, *, hides:
     return _Stretch(packets=chosen, zero=zero, end=stop, origin=origin, first=first, kind=kind)
 
 
-def _copied(muxer: str, streams: list[Stream], stretch: _Stretch, limits: MediaLimits) -> Trimmed:
+def _copied(muxer: str, streams: Sequence[Stream], stretch: _Stretch, limits: MediaLimits) -> Trimmed:
     """A file with the chosen packets of these streams. Raises MediaError: it does not hold them as they are."""
     wanted = [[_time(packet) - stretch.zero for packet in stretch.packets[stream.index]] for stream in streams]
     data = _write(muxer, streams, stretch)
@@ -244,7 +244,7 @@ def _reaches(packets: list[AnyPacket], start: Fraction) -> bool:
     return any(_end(packet) > start for packet in packets)
 
 
-def _write(muxer: str, streams: list[Stream], stretch: _Stretch) -> bytes:
+def _write(muxer: str, streams: Sequence[Stream], stretch: _Stretch) -> bytes:
     buffer = io.BytesIO()
     hides = muxer in MOV_MUXERS
     options = {"fflags": "+bitexact", "avoid_negative_ts": "disabled" if hides else "make_non_negative"}

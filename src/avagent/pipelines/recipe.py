@@ -132,7 +132,7 @@ class LimitsSection(Section):
     sound_bytes: int = Field(default=_MEDIA.sound_bytes, ge=1, description="decoded, float32")
     damaged_packets: float = Field(default=_MEDIA.damaged_packets, ge=0, le=1, description="share of a stream's")
     decode_seconds: float | None = Field(
-        default=DEFAULT_DECODING.decode_seconds, gt=0, description="of one step; null: decode in the worker itself"
+        default=DEFAULT_DECODING.decode_seconds, gt=0, description="of one clip; null: decode in the worker itself"
     )
     decode_memory_mib: int = Field(default=DEFAULT_DECODING.decode_memory_mib, ge=1)
 
