@@ -114,6 +114,11 @@ lint: $(INSTALLED) $(TESTABLE)  ## style, formatting, types, import contracts, d
 	$(BIN)/python tools/find_dead_code.py
 	$(BIN)/python tools/draw_rooms.py --check
 
+.PHONY: docs
+docs: $(INSTALLED)  ## the documentation site into build/site, warnings are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open build/site/index.html"
+
 .PHONY: bench
 bench: $(INSTALLED) $(MEDIA)  ## every benchmark in bench/, one after the other (BENCHES=bench/actions.py: only some)
 	@if [ -f requirements/bench.txt ]; then $(INSTALL) -c constraints.txt -r requirements/bench.txt; fi

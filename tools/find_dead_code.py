@@ -26,6 +26,8 @@ CALLED_BY_OTHERS = (
     *("readable", "readinto", "seekable", "tell", "writable"),
     # a trainer of transformers, and its callbacks
     *("compute_loss", "on_log"),
+    # mkdocs, of a module of hooks
+    *("on_files", "on_page_markdown"),
     # click.Group
     *("list_commands", "get_command", "format_commands"),
     # Python, of a module; notebooks, of what is to be shown
