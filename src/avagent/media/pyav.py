@@ -117,12 +117,14 @@ def decode_sound(packet: AnyPacket) -> list[AudioFrame]:
 
 def values_of(frame: AudioFrame) -> npt.NDArray[Any]:
     """The samples of a frame as they are coded, [channels, samples]."""
-    dtype = _DTYPES[frame.format.packed.name]
-    channels, planar = frame.layout.nb_channels, frame.format.is_planar
-    # `frame.planes` reads on until a null pointer, which FFmpeg does not set behind 8 planes and more.
-    planes: list[Any] = [AudioPlane(frame, index) for index in range(channels if planar else 1)]
+    name = frame.format.name
+    dtype, planar = _DTYPES[name.removesuffix("p")], name.endswith("p")
+    channels = frame.layout.nb_channels
     count = frame.samples if planar else frame.samples * channels
-    values: npt.NDArray[Any] = np.stack([np.frombuffer(plane, dtype, count) for plane in planes])
+    values: npt.NDArray[Any] = np.empty((channels if planar else 1, count), dtype)
+    for index, row in enumerate(values):
+        # `frame.planes` reads on until a null pointer, which FFmpeg does not set behind 8 planes and more.
+        row[:] = np.frombuffer(cast("Any", AudioPlane(frame, index)), dtype, count)
     return values if planar else values.reshape(-1, channels).T
 
 

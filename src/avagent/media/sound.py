@@ -50,17 +50,19 @@ class _Track:
         if frame.samples == 0:
             return
         line = self.timeline
+        channels = frame.layout.nb_channels
         if line is None:
-            self.channels = frame.layout.nb_channels
+            self.channels = channels
             line = self.timeline = Timeline(frame.sample_rate, self._check_size)
-        if (frame.sample_rate, frame.layout.nb_channels) != (line.rate, self.channels):
+        if (frame.sample_rate, channels) != (line.rate, self.channels):
             raise unsupported(
-                f"the sound changes from {self.channels} channels at {line.rate} Hz to {frame.layout.nb_channels}"
+                f"the sound changes from {self.channels} channels at {line.rate} Hz to {channels}"
                 f" channels at {frame.sample_rate} Hz half-way; transcode the clip to one layout"
             )
         pts, clock = frame.pts, frame.time_base
-        time = None if pts is None or clock is None else pts * clock + self._ahead
+        time = None if pts is None or clock is None else pts * clock
         if self.chained:
+            time = None if time is None else time + self._ahead
             time = self._behind(time, Fraction(frame.samples, line.rate))
         line.add(_to_float(frame), time, after_damage=self.after_damage)
         self.after_damage = False
