@@ -31,7 +31,7 @@ LONGEST_S = 12.0
 STILLS = 6
 _STILL_SIDE = 320
 _SOUND_RATE = 48_000
-_LEAST_PICTURE_RATE, _MOST_PICTURE_RATE = 50_000, 300_000
+_LEAST_PICTURE_RATE, _MOST_PICTURE_RATE = 50_000, 200_000
 _MUXING = 1.1
 """What a player takes beyond the bit rates that were asked for."""
 

@@ -169,8 +169,8 @@ def parameters(facts: ActionFacts) -> list[str]:
             spread = f" (5% to 95%: {words.signed(low)} to {words.signed(high)})" if low != high else ""
             lines.append(words.parameter(name, middle) + spread)
         else:
-            shown = ", ".join(f"{words.plain(str(value))} {n}" for value, n in counts.most_common(_SEVERAL))
-            lines.append(f"{words.plain(name)}: {shown}")
+            shown = ", ".join(f"{words.choice(value)} ({n})" for value, n in counts.most_common(_SEVERAL))
+            lines.append(f"{words.label(name)} {shown}")
     return lines
 
 

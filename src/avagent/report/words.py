@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -92,6 +93,7 @@ _UNITS: Mapping[str, str] = {
     "max_gap_ms": "ms",
     "factor": "times",
 }
+_UNIT_SUFFIX = re.compile(r"_(db|dbtp|lufs|ms|s)$")
 _MINUS = "\N{MINUS SIGN}"
 
 
@@ -113,10 +115,19 @@ def objection(name: str) -> str:
 
 
 def parameter(name: str, value: Any) -> str:
-    """One parameter of an action."""
-    shown = signed(value) if isinstance(value, int | float) and not isinstance(value, bool) else plain(str(value))
-    label = plain(name.removesuffix("_db").removesuffix("_s").removesuffix("_lufs").removesuffix("_dbtp"))
-    return f"{label} {shown} {_UNITS.get(name, '')}".strip()
+    """One parameter of an action; `milliseconds` needs no name besides its unit."""
+    shown = signed(value) if isinstance(value, int | float) and not isinstance(value, bool) else choice(value)
+    return " ".join(part for part in (label(name), shown, _UNITS.get(name, "")) if part)
+
+
+def label(name: str) -> str:
+    """What a parameter is called, less its unit."""
+    return plain("" if name == "milliseconds" else _UNIT_SUFFIX.sub("", name))
+
+
+def choice(value: object) -> str:
+    """A parameter that is no number."""
+    return {True: "yes", False: "no", "True": "yes", "False": "no"}.get(value) or plain(str(value))  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def action(value: Action | Mapping[str, Any]) -> str:
