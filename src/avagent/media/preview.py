@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import av
 import numpy as np
-import soxr
 from av.codec.context import CodecContext
 from av.container import OutputContainer
 from av.packet import Packet
@@ -22,10 +21,20 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from avagent.core.media import ByteArray, FloatArray, Waveform
+from avagent.dsp.resampling import resample_single
 from avagent.media.demux import corrupt
 from avagent.media.limits import DEFAULT_LIMITS, MediaLimits
 from avagent.media.picture import all_pictures
-from avagent.media.pyav import add_sound_stream, encode_sound, frame_of, pixels_of
+from avagent.media.pyav import (
+    AnyPacket,
+    add_picture_stream,
+    add_sound_stream,
+    encode_picture,
+    encode_sound,
+    frame_of,
+    mux,
+    pixels_of,
+)
 
 WEBP_QUALITY = 70
 _OPUS_RATE = 48_000
@@ -47,27 +56,34 @@ class _Film:
     stills: list[tuple[ByteArray, float]] = field(default_factory=list[tuple[ByteArray, float]])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayerChoice:
+    """How players are made.
+
+    Attributes:
+        seconds: only so much of the beginning.
+        picture_rate: bit rate of the picture, in bit/s; 0: players have sound alone.
+        sound_rate: bit rate of the sound, in bit/s.
+        max_side: of the pictures, in pixels.
+        stills: how many pictures, evenly spread over `seconds`.
+    """
+
+    seconds: float
+    picture_rate: int
+    sound_rate: int
+    max_side: int
+    stills: int
+
+
 def make_players(
-    video: bytes | None,
-    sounds: Sequence[Waveform],
-    *,
-    seconds: float,
-    bit_rate: int,
-    sound_rate: int = 48_000,
-    max_side: int = 320,
-    stills: int = 6,
-    limits: MediaLimits = DEFAULT_LIMITS,
+    video: bytes | None, sounds: Sequence[Waveform], choice: PlayerChoice, *, limits: MediaLimits = DEFAULT_LIMITS
 ) -> dict[str, Any]:
     """One moving picture with each of several sounds, as WebM; and pictures of it.
 
     Args:
         video: the container with the picture; None: sound alone.
         sounds: starting together.
-        seconds: only so much of the beginning.
-        bit_rate: of the picture, in bit/s; 0: no players are made of the picture, only stills.
-        sound_rate: bit rate of the sound, in bit/s.
-        max_side: of the pictures, in pixels.
-        stills: how many pictures, evenly spread over `seconds`.
+        choice: how.
         limits: of the media.
 
     Returns:
@@ -76,10 +92,9 @@ def make_players(
     Raises:
         MediaError: the picture cannot be decoded.
     """
-    film = _Film() if video is None else _filmed(video, seconds, (bit_rate, max_side, stills), limits)
-    players = [_player(film, sound, seconds, sound_rate) for sound in sounds]
+    film = _Film() if video is None else _filmed(video, choice, limits)
     return {
-        "players": players,
+        "players": [_player(film, sound, choice) for sound in sounds],
         "stills": [encode_webp(pixels) for pixels, _ in film.stills],
         "times": [time for _, time in film.stills],
     }
@@ -91,21 +106,19 @@ def encode_webp(pixels: ByteArray, quality: int = WEBP_QUALITY) -> bytes:
     encoder = _encoder("libwebp", frame.width, frame.height, {"quality": str(quality), "compression_level": "4"})
     frame = frame.reformat(format="yuv420p")
     frame.pts = 0
-    packets = [*encoder.encode(frame), *encoder.encode(None)]
+    packets = [*encode_picture(encoder, frame), *encode_picture(encoder, None)]
     return b"".join(bytes(packet) for packet in packets)
 
 
-def _filmed(video: bytes, seconds: float, wanted: tuple[int, int, int], limits: MediaLimits) -> _Film:
-    """The picture up to `seconds`; wanted: bit rate, largest side, stills."""
-    bit_rate, max_side, stills = wanted
+def _filmed(video: bytes, choice: PlayerChoice, limits: MediaLimits) -> _Film:
     film = _Film()
-    targets = [(i + 0.5) * seconds / stills for i in range(stills)]
+    targets = [(i + 0.5) * choice.seconds / choice.stills for i in range(choice.stills)]
     encoder: VideoCodecContext | None = None
     first: ByteArray | None = None
-    for frame, time in _thinned(video, seconds, limits):
+    for frame, time in _thinned(video, choice.seconds, limits):
         if not film.width:
-            film.width, film.height = _small(frame, max_side)
-            encoder = _vp8(film.width, film.height, bit_rate) if bit_rate else None
+            film.width, film.height = _small(frame, choice.max_side)
+            encoder = _vp8(film.width, film.height, choice.picture_rate) if choice.picture_rate else None
         pixels = _upright(frame, film.width, film.height)
         while targets and time >= targets[0]:
             targets.pop(0)
@@ -113,10 +126,10 @@ def _filmed(video: bytes, seconds: float, wanted: tuple[int, int, int], limits: 
         if encoder is not None:
             small = VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
             small.pts, small.time_base = round(time * 1000), _CLOCK
-            _keep(film, encoder.encode(small))
+            _keep(film, encode_picture(encoder, small))
         first = pixels if first is None else first
     if encoder is not None:
-        _keep(film, encoder.encode(None))
+        _keep(film, encode_picture(encoder, None))
     if first is not None and not film.stills:
         film.stills.append((first, 0.0))
     return film
@@ -163,37 +176,36 @@ def _encoder(name: str, width: int, height: int, options: dict[str, str]) -> Vid
     return encoder
 
 
-def _keep(film: _Film, packets: Sequence[Packet]) -> None:
+def _keep(film: _Film, packets: Sequence[AnyPacket]) -> None:
     film.packets += [(bytes(packet), packet.pts or 0, packet.is_keyframe) for packet in packets]
 
 
-def _player(film: _Film, sound: Waveform, seconds: float, sound_rate: int) -> bytes:
+def _player(film: _Film, sound: Waveform, choice: PlayerChoice) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format="webm") as output:
         if film.packets:
             _declare_picture(output, film)
         stream = add_sound_stream(output, "libopus", _OPUS_RATE)
-        stream.bit_rate, stream.layout = sound_rate, "mono"
-        for index, block in enumerate(_blocks(_for_opus(sound, seconds))):
+        stream.bit_rate, stream.layout = choice.sound_rate, "mono"
+        for index, block in enumerate(_blocks(_for_opus(sound, choice.seconds))):
             frame = frame_of(block, "flt", "mono")
             frame.sample_rate, frame.pts = _OPUS_RATE, index * _FRAME
             frame.time_base = Fraction(1, _OPUS_RATE)
-            output.mux(encode_sound(stream, frame))
-        output.mux(encode_sound(stream, None))
-        for packet in _picture_packets(output, film):
-            output.mux(packet)
+            mux(output, encode_sound(stream, frame))
+        mux(output, encode_sound(stream, None))
+        mux(output, list(_picture_packets(output, film)))
     return file.getvalue()
 
 
 def _declare_picture(output: OutputContainer, film: _Film) -> None:
-    stream = output.add_stream("libvpx", rate=round(_FRAMES_A_SECOND))
+    stream = add_picture_stream(output, "libvpx", rate=round(_FRAMES_A_SECOND))
     stream.width, stream.height, stream.pix_fmt = film.width, film.height, "yuv420p"
     stream.time_base = _CLOCK
 
 
-def _picture_packets(output: OutputContainer, film: _Film) -> Iterator[Packet]:
+def _picture_packets(output: OutputContainer, film: _Film) -> Iterator[AnyPacket]:
     for data, time, key in film.packets:
-        packet = Packet(data)
+        packet: AnyPacket = Packet(data)
         packet.pts = packet.dts = time
         packet.time_base, packet.is_keyframe = _CLOCK, key
         packet.stream = output.streams.video[0]
@@ -205,8 +217,7 @@ def _for_opus(sound: Waveform, seconds: float) -> FloatArray:
     cut = sound.mono()[: round(seconds * sound.rate)]
     if not cut.size:
         raise corrupt("a clip without a sample of sound has no player")
-    resampled = cut if sound.rate == _OPUS_RATE else soxr.resample(cut, sound.rate, _OPUS_RATE, quality="HQ")
-    return np.clip(np.nan_to_num(resampled), -1.0, 1.0).astype(np.float32)
+    return np.clip(np.nan_to_num(resample_single(cut, sound.rate, _OPUS_RATE)), -1.0, 1.0)
 
 
 def _blocks(samples: FloatArray) -> Iterator[FloatArray]:

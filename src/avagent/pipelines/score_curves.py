@@ -1,4 +1,4 @@
-"""How scores of pairs are distributed that belong together, and of pairs that do not: what a report holds runs against."""
+"""What a report holds a run's scores against: those of pairs that belong together, and of pairs that do not."""
 
 from __future__ import annotations
 

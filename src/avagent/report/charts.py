@@ -1,6 +1,6 @@
 """Charts as outlines for SVG: they take the page's colours, light or dark, and stay sharp on a phone.
 
-Drawn here rather than by a plotting library: its pictures would have one set of colours, and a tenth of a GB of packages.
+A plotting library's pictures would have one set of colours, and it would bring a tenth of a GB of packages.
 """
 
 from __future__ import annotations

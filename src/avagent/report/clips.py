@@ -17,7 +17,7 @@ from avagent.core.state import ClipDecision
 from avagent.dsp.actions.edit import DspEditor
 from avagent.media.container import decode_audio, decode_images, probe
 from avagent.media.decoder_process import Decoder, process_decoder
-from avagent.media.preview import encode_webp, make_players
+from avagent.media.preview import PlayerChoice, encode_webp, make_players
 from avagent.records.decisions import decision_from_json
 from avagent.records.manifest import decisions_url
 from avagent.report.choice import Chosen
@@ -215,11 +215,13 @@ def _shown(clip: Clip, sounds: list[Waveform], written: bool, request: MediaRequ
         make_players,
         None if video is None else video.data,
         tuple(sounds),
-        seconds=seconds,
-        bit_rate=_picture_rate(request.nbytes - spent, seconds, len(sounds)),
-        sound_rate=_SOUND_RATE,
-        max_side=_STILL_SIDE,
-        stills=STILLS,
+        PlayerChoice(
+            seconds=seconds,
+            picture_rate=_picture_rate(request.nbytes - spent, seconds, len(sounds)),
+            sound_rate=_SOUND_RATE,
+            max_side=_STILL_SIDE,
+            stills=STILLS,
+        ),
         limits=limits,
     )
     stills = list(zip(made["stills"], made["times"], strict=True))
@@ -252,9 +254,7 @@ def _separate(clip: Clip, seconds: float, request: MediaRequest, decoder: Decode
     images = clip.images()
     step = max(len(images) / STILLS, 1.0)
     chosen = tuple(images[int(i * step)].data for i in range(min(len(images), STILLS)))
-    found = decoder.run(
-        decode_images, chosen, duration=seconds, max_side=_STILL_SIDE, limits=request.shards.media
-    )
+    found = decoder.run(decode_images, chosen, duration=seconds, max_side=_STILL_SIDE, limits=request.shards.media)
     if found is None:
         raise MediaError("none of its pictures can be decoded", reason=FailureReason.CORRUPT_MEDIA)
     return [(encode_webp(pixels), float(time)) for pixels, time in zip(found.pixels, found.times, strict=True)]
@@ -266,4 +266,3 @@ def _picture_rate(nbytes: int, seconds: float, players: int) -> int:
         return 0
     rate = int(nbytes * 8 / _MUXING / players / seconds) - _SOUND_RATE
     return 0 if rate < _LEAST_PICTURE_RATE else min(rate, _MOST_PICTURE_RATE)
-

@@ -53,7 +53,7 @@ def read_drift(output: str, previous: str) -> Drift:
     """Compare two finished runs. Holds 32 bytes a clip of the earlier one. Raises UsageError."""
     drift = Drift(previous=previous, facts=read_facts(previous))
     heads, outcomes, scores = _sorted(list(map(_part, batches(previous, CLIPS_FILE, _COLUMNS))))
-    sums = {name: (0, 0.0) for name in SCORES}
+    sums: dict[str, tuple[int, float]] = dict.fromkeys(SCORES, (0, 0.0))
     for batch in batches(output, CLIPS_FILE, _COLUMNS):
         found, now, after = _part(batch)
         at = np.searchsorted(heads, found)

@@ -83,7 +83,8 @@ def render(report: Report) -> Iterator[bytes]:
     """The page, piece by piece: it may have tens of MB."""
     style, script = _text(_STYLE), "\n".join(map(_text, _SCRIPTS))
     threshold = float(report.run["recipe"]["policy"]["threshold"])
-    stream = _environment().get_template("report.html.j2").stream(
+    template = _environment().get_template("report.html.j2")
+    stream = template.stream(
         report=report,
         title="Report",
         review=False,
@@ -140,7 +141,13 @@ def _environment() -> jinja2.Environment:
     )
     filters = ("plain", "objection", "action", "verdict", "base")
     environment.filters |= {name: getattr(words, name) for name in filters}
-    environment.filters |= {"data_uri": _data_uri, "percent": _percent, "quoted": quote, "quantile": quantile, "effect": effect}
+    environment.filters |= {
+        "data_uri": _data_uri,
+        "percent": _percent,
+        "quoted": quote,
+        "quantile": quantile,
+        "effect": effect,
+    }
     environment.globals |= {
         "OUTCOMES": words.OUTCOMES,
         "GROUPS": words.GROUPS,

@@ -81,5 +81,7 @@ def _stages(merged: Mapping[str, Any]) -> list[tuple[str, int, float, float | No
             continue
         busy = float(spent["sum"]) / 1000.0
         clips = merged.get(f"{stage}_clips", spent["count"])
-        found.append((_STAGES.get(stage, stage.replace("_", " ")), spent["count"], busy, clips / busy if busy else None))
+        found.append(
+            (_STAGES.get(stage, stage.replace("_", " ")), spent["count"], busy, clips / busy if busy else None)
+        )
     return sorted(found, key=lambda entry: -entry[2])

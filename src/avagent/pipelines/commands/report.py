@@ -26,7 +26,7 @@ _MEGABYTE = 1_000_000
 @click.option("--max-mb", type=click.FloatRange(1), default=25.0, show_default=True, help="Size of the page at most.")
 @click.option("--debug", is_flag=True, help="Show tracebacks and all log lines.")
 def report(output: str, target: str | None, clips: int, keys: tuple[str, ...], **flags: object) -> int:
-    """Write one HTML page about a finished run, or about decisions: totals, scores, actions, failures, times, and clips.
+    """Write one HTML page about a finished run, or about decisions: totals, scores, failures, times, and clips.
 
     The page holds all that it shows and needs no network: original clips are read from the input and made small.
 
