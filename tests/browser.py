@@ -56,7 +56,8 @@ def opened(
         page.goto(path.as_uri() + anchor)
         yield page
         browser.close()
-    assert complaints == []
+    if complaints:
+        pytest.fail("the page complains: " + "; ".join(complaints), pytrace=False)
 
 
 def _note_foreign(url: str, complaints: list[str]) -> None:

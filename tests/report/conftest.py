@@ -26,7 +26,7 @@ def refined(shards: Path) -> Path:
     for path in (output / "_manifest" / "decisions").glob("*.jsonl"):
         lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         for record in lines:
-            if record["captions"]:
+            if record["ref"]["key"].startswith("fixable"):
                 record["captions"]["audio"] = {"text": HOSTILE, "tags": [{"label": HOSTILE, "confidence": 0.5}]}
         path.write_text("".join(json.dumps(record) + "\n" for record in lines), "utf-8")
     return output

@@ -53,7 +53,7 @@ def test_filters_filter_and_links_lead_to_a_clip_all_the_same(page: Path):
         assert tab.locator(SHOWN).get_attribute("data-key") == "silent-e"
         tab.select_option("select[name=reason]", "")
         tab.select_option("select[name=label]", HOSTILE)
-        assert 0 < tab.locator(SHOWN).count() < len(KEYS) + 1
+        assert tab.locator(SHOWN).count() == 3
         tab.evaluate("location.hash = 'clip-corrupt-z'")
         tab.wait_for_function("document.activeElement.id === 'clip-corrupt-z'")
         assert tab.locator("#clip-corrupt-z").is_visible()
@@ -93,7 +93,7 @@ def test_a_script_that_gets_in_is_refused_by_the_page(page: Path, tmp_path: Path
     changed = tmp_path / "report.html"
     text = page.read_text("utf-8").replace("</main>", "<script>window.ran = true</script></main>")
     changed.write_text(text, "utf-8")
-    with pytest.raises(AssertionError, match="Content Security Policy"), opened(changed) as tab:
+    with pytest.raises(pytest.fail.Exception, match="Content Security Policy"), opened(changed) as tab:
         assert tab.evaluate("window.ran") is None
 
 
@@ -101,7 +101,6 @@ def test_it_says_what_became_of_the_run(page: Path, refined: Path):
     text = re.sub(r"\s+", " ", page.read_text("utf-8"))
     assert "No clip is called <code>nobody</code>" in text
     assert f"avagent replay --output {refined} --reason model_failed" in text
-    assert "scorer" in text
     assert "0 of them ended otherwise" in text
     assert "the scores did not rise by more than their own noise" in text
     assert "as written" in text
