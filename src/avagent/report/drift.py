@@ -60,8 +60,11 @@ def read_drift(output: str, previous: str) -> Drift:
         at[at == heads.size] = 0
         same = (heads[at] == found) if heads.size else np.zeros(found.size, bool)
         drift.common += int(same.sum())
-        pairs = Counter(zip(outcomes[at[same]].tolist(), now[same].tolist(), strict=True)) if heads.size else Counter()
-        drift.became.update({(_OUTCOMES[a], _OUTCOMES[b]): n for (a, b), n in pairs.items()})
+        codes = (
+            outcomes[at[same]].astype(np.int64) * len(_OUTCOMES) + now[same] if heads.size else np.zeros(0, np.int64)
+        )
+        for code, count in enumerate(np.bincount(codes, minlength=len(_OUTCOMES) ** 2).tolist()):
+            drift.became[_OUTCOMES[code // len(_OUTCOMES)], _OUTCOMES[code % len(_OUTCOMES)]] += count
         for row, name in enumerate(SCORES):
             change = (after[row][same] - scores[row][at[same]]) if heads.size else np.zeros(0)
             known = change[~np.isnan(change)]

@@ -238,7 +238,8 @@ def numbers(batch: Any, column: str) -> Values:
 def histogram(values: Values) -> npt.NDArray[np.int64]:
     """int64 [BINS]: values in each equal part of [0, 1]; NaN counts nowhere."""
     known = values[~np.isnan(values)]
-    return np.bincount(np.clip((known * BINS).astype(np.int64), 0, BINS - 1), minlength=BINS)
+    counts: Any = np.bincount(np.clip((known * BINS).astype(np.int64), 0, BINS - 1), minlength=BINS)
+    return np.asarray(counts, np.int64)
 
 
 def quantile(counts: Mapping[float, int], share: float) -> float:

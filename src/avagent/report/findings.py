@@ -63,7 +63,7 @@ def effect(found: EditEffect | None) -> str:
     """What an edit did to the sound."""
     if found is None:
         return ""
-    parts = []
+    parts: list[str] = []
     if found.si_sdr is not None:
         parts.append(f"SI-SDR to the original {signed(found.si_sdr)} dB")
     if found.loudness_change:

@@ -64,20 +64,6 @@ class Report:
     curves: Mapping[str, ScoreCurve] = field(default_factory=dict[str, ScoreCurve])
     drift: Drift | None = None
 
-    @property
-    def next_command(self) -> str:
-        """What writes the shards of a run that was only decided."""
-        return f"avagent apply --decisions {shlex.quote(self.output)}"
-
-    @property
-    def sections(self) -> list[tuple[str, str]]:
-        """Anchors and names, in order."""
-        return list(_SECTIONS)
-
-    def ended(self, outcome: str) -> list[tuple[str, int]]:
-        """Reasons of an outcome, with their clips, the commonest first."""
-        return [(reason, n) for (found, reason), n in self.facts.reasons.most_common() if found == outcome]
-
 
 def render(report: Report) -> Iterator[bytes]:
     """The page, piece by piece: it may have tens of MB."""
@@ -97,15 +83,32 @@ def render(report: Report) -> Iterator[bytes]:
         policy=_policy(style, script),
         charts=score_charts(report.facts, report.curves, threshold),
         threshold=threshold,
+        not_evaluable=_ended(report.facts, "not_evaluable"),
+        failures=_ended(report.facts, "failed"),
         timings=Timings.of(report.run),
         anchors=_anchors(report.clips),
         filters=_filters(report.clips),
         drift=report.drift,
-        drift_of=drift,
+        drift_tables=None if report.drift is None else _drift_tables(report.facts, report.drift.facts),
+        sections=_SECTIONS,
+        next_command=f"avagent apply --decisions {shlex.quote(report.output)}",
     )
     stream.enable_buffering(64)
     for piece in stream:
         yield piece.encode("utf-8", "replace")
+
+
+def _ended(facts: RunFacts, outcome: str) -> list[tuple[str, int]]:
+    """Reasons of an outcome, with their clips, the commonest first."""
+    return [(reason, count) for (found, reason), count in facts.reasons.most_common() if found == outcome]
+
+
+def _drift_tables(now: RunFacts, then: RunFacts) -> dict[str, Any]:
+    return {
+        "outcomes": drift.outcome_rows(now, then),
+        "means": drift.mean_rows(now, then),
+        "actions": drift.action_rows(now, then),
+    }
 
 
 def _policy(style: str, script: str) -> str:
@@ -140,15 +143,16 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     filters = ("plain", "objection", "action", "verdict", "base")
-    environment.filters |= {name: getattr(words, name) for name in filters}
-    environment.filters |= {
+    known: dict[str, Any] = {name: getattr(words, name) for name in filters}
+    known |= {
         "data_uri": _data_uri,
         "percent": _percent,
         "quoted": quote,
         "quantile": quantile,
         "effect": effect,
     }
-    environment.globals |= {
+    environment.filters.update(known)  # pyright: ignore[reportUnknownMemberType]
+    shared: dict[str, Any] = {
         "OUTCOMES": words.OUTCOMES,
         "GROUPS": words.GROUPS,
         "WIDTH": WIDTH,
@@ -162,6 +166,7 @@ def _environment() -> jinja2.Environment:
         "frequency_ticks": frequency_ticks,
         "replay_command": replay_command,
     }
+    environment.globals.update(shared)  # pyright: ignore[reportUnknownMemberType]
     return environment
 
 

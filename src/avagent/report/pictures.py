@@ -91,8 +91,9 @@ def _path(sound: Waveform, scale: Scale) -> str:
     edges = np.linspace(0, mono.size, columns, endpoint=False).astype(np.int64)
     high = np.rint(50.0 - 48.0 * np.maximum.reduceat(mono, edges)).astype(int)
     low = np.rint(50.0 - 48.0 * np.minimum.reduceat(mono, edges)).astype(int)
+    bottom: list[int] = low.tolist()
     upper = " ".join(f"{x},{y}" for x, y in enumerate(high.tolist()))
-    lower = " ".join(f"{x},{y + 1}" for x, y in reversed(list(enumerate(low.tolist()))))
+    lower = " ".join(f"{x},{y + 1}" for x, y in reversed(tuple(enumerate(bottom))))
     return f"M{upper} {lower}Z"
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 _RETRIES = "storage_retries_"
 _PHASES = {"carry": "taking over what an earlier run decided", "decide": "deciding", "apply": "writing shards"}
@@ -50,8 +50,8 @@ class Timings:
             seconds=tuple((_PHASES.get(name, name), float(value)) for name, value in seconds.items()),
             stages=tuple(_stages(merged)),
             cache=(hits, misses) if hits + misses else None,
-            retries=_counters(merged, lambda name: name.removeprefix(_RETRIES) if name.startswith(_RETRIES) else None),
-            tokens=_counters(merged, lambda name: name if "_tokens_" in name or name.endswith("_requests") else None),
+            retries=_counters(merged, _retried),
+            tokens=_counters(merged, _spent),
         )
 
     @property
@@ -60,7 +60,15 @@ class Timings:
         return sum(seconds for _, _, seconds, _ in self.stages)
 
 
-def _counters(merged: Mapping[str, Any], named: Any) -> tuple[tuple[str, int], ...]:
+def _retried(name: str) -> str | None:
+    return name.removeprefix(_RETRIES) if name.startswith(_RETRIES) else None
+
+
+def _spent(name: str) -> str | None:
+    return name if "_tokens_" in name or name.endswith("_requests") else None
+
+
+def _counters(merged: Mapping[str, Any], named: Callable[[str], str | None]) -> tuple[tuple[str, int], ...]:
     found = ((named(name), value) for name, value in sorted(merged.items()) if isinstance(value, int))
     return tuple((name.replace("_", " "), value) for name, value in found if name and value)
 
@@ -69,7 +77,8 @@ def _sum(before: Any, value: Any) -> Any:
     if before is None:
         return value
     if isinstance(value, Mapping):
-        return {**value, "count": before["count"] + value["count"], "sum": before["sum"] + value["sum"]}
+        added: dict[str, Any] = {name: before[name] + value[name] for name in ("count", "sum")}
+        return added
     return before + value
 
 
@@ -79,9 +88,8 @@ def _stages(merged: Mapping[str, Any]) -> list[tuple[str, int, float, float | No
         stage = name.removesuffix("_ms")
         if stage == name or stage.endswith("_load") or not isinstance(spent, Mapping):
             continue
-        busy = float(spent["sum"]) / 1000.0
-        clips = merged.get(f"{stage}_clips", spent["count"])
-        found.append(
-            (_STAGES.get(stage, stage.replace("_", " ")), spent["count"], busy, clips / busy if busy else None)
-        )
+        times = cast("Mapping[str, Any]", spent)
+        calls, busy = int(times["count"]), float(times["sum"]) / 1000.0
+        clips = int(merged.get(f"{stage}_clips", calls))
+        found.append((_STAGES.get(stage, stage.replace("_", " ")), calls, busy, clips / busy if busy else None))
     return sorted(found, key=lambda entry: -entry[2])
