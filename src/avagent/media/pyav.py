@@ -151,6 +151,16 @@ def encode_sound(stream: AudioStream, frame: AudioFrame | None) -> list[AnyPacke
     return cast("list[AnyPacket]", stream.encode(frame))
 
 
+def encode_picture(context: VideoCodecContext, frame: VideoFrame | None) -> list[AnyPacket]:
+    """The packets that come out when a picture goes in; None: those that are held back."""
+    return cast("list[AnyPacket]", context.encode(frame))
+
+
+def add_picture_stream(output: OutputContainer, encoder: str, rate: int) -> VideoStream:
+    """A new stream for a video encoder. Raises ValueError if the container cannot hold its codec."""
+    return cast("VideoStream", output.add_stream(encoder, rate=rate))
+
+
 def add_sound_stream(output: OutputContainer, encoder: str, rate: int) -> AudioStream:
     """A new stream for an audio encoder. Raises ValueError if the container cannot hold its codec."""
     return cast("AudioStream", output.add_stream(encoder, rate=rate))

@@ -31,6 +31,7 @@ COMMANDS = {
     "ingest": "Make shards of recordings, or of an AudioSet or VGGSound list.",
     "convert": "Write WebDataset shards as TFRecord, or back.",
     "replay": "Decide on the dead letters of a run again, and merge them.",
+    "report": "Write one HTML page about a run, with clips to look at and listen to.",
     "inspect": "Show what is in a shard.",
     "verify": "Check an output folder against its own records.",
     "plan-data": "Make training pairs for a planner from clean shards.",
