@@ -230,7 +230,7 @@ def batches(output: str, name: str, columns: Sequence[str] | None = None) -> Ite
 def numbers(batch: Any, column: str) -> Values:
     """A column as float64 [rows]; NaN for null, and where there is no such column."""
     if column not in batch.schema.names:
-        return np.full(batch.num_rows, np.nan)
+        return np.full(int(batch.num_rows), np.nan)
     values = batch.column(column).to_numpy(zero_copy_only=False)
     return np.asarray(values, np.float64)
 
