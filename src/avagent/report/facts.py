@@ -231,7 +231,8 @@ def numbers(batch: Any, column: str) -> Values:
     """A column as float64 [rows]; NaN for null, and where there is no such column."""
     if column not in batch.schema.names:
         return np.full(int(batch.num_rows), np.nan)
-    return np.asarray(batch.column(column).to_numpy(zero_copy_only=False), np.float64)
+    values = batch.column(column).to_numpy(zero_copy_only=False)
+    return np.asarray(values, np.float64)
 
 
 def histogram(values: Values) -> npt.NDArray[np.int64]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 import click
 from pydantic import ValidationError
-from rich.console import Console
 
 from avagent import storage
 from avagent.core.errors import UsageError
+from avagent.pipelines.console import make_console, tell
+from avagent.pipelines.options import LOCATION, json_option
 from avagent.pipelines.recipe import Recipe
 from avagent.pipelines.request import read_run
 from avagent.pipelines.score_curves import score_curves
@@ -17,15 +21,20 @@ _MEGABYTE = 1_000_000
 
 
 @click.command()
-@click.argument("output")
-@click.option("--to", "target", metavar="FILE", help=f"The page; {REPORT_FILE} in the run's folder if left out.")
+@click.argument("output", type=LOCATION)
+@click.option(
+    "--to", "target", type=LOCATION, metavar="FILE", help=f"The page; {REPORT_FILE} in the run's folder if left out."
+)
 @click.option("--clips", type=click.IntRange(0), default=60, show_default=True, help="Clips shown.")
 @click.option("--key", "keys", multiple=True, metavar="KEY", help="A clip that is shown in any case; may be repeated.")
-@click.option("--previous", metavar="FOLDER", help="An earlier run's output folder, to compare with.")
-@click.option("--input", "moved", metavar="FOLDER", help="Folder of the input shards, if it is another by now.")
+@click.option("--previous", type=LOCATION, metavar="FOLDER", help="An earlier run's output folder, to compare with.")
+@click.option(
+    "--input", "moved", type=LOCATION, metavar="FOLDER", help="Folder of the input shards, if it is another by now."
+)
 @click.option("--max-mb", type=click.FloatRange(1), default=25.0, show_default=True, help="Size of the page at most.")
+@json_option
 @click.option("--debug", is_flag=True, help="Show tracebacks and all log lines.")
-def report(output: str, target: str | None, clips: int, keys: tuple[str, ...], **flags: object) -> int:
+def report(output: str, target: str | None, clips: int, keys: tuple[str, ...], **flags: Any) -> int:
     """Write one HTML page about a finished run, or about decisions: totals, scores, failures, times, and clips.
 
     The page holds all that it shows and needs no network: original clips are read from the input and made small.
@@ -38,24 +47,23 @@ def report(output: str, target: str | None, clips: int, keys: tuple[str, ...], *
     """  # noqa: D301  (click's mark for lines to keep)
     run = read_run(output)
     recipe = run_recipe(run, output)
-    previous, moved, megabytes = flags["previous"], flags["moved"], flags["max_mb"]
     request = ReportRequest(
         output=output,
         run=run,
         shards=recipe.shard_options(),
         clips=clips,
         keys=keys,
-        max_bytes=int(float(str(megabytes)) * _MEGABYTE),
-        previous=None if previous is None else str(previous),
-        moved=None if moved is None else str(moved),
+        max_bytes=int(flags["max_mb"] * _MEGABYTE),
+        previous=flags["previous"],
+        moved=flags["moved"],
         curves=score_curves(recipe),
     )
     made = make_report(request, target or storage.join(output, REPORT_FILE))
-    _tell(made)
+    tell(make_console(), asdict(made), lambda: _show(made))
     return 0
 
 
-def run_recipe(run: dict[str, object], output: str) -> Recipe:
+def run_recipe(run: dict[str, Any], output: str) -> Recipe:
     """The recipe of a run. Raises UsageError: it is of another version."""
     try:
         return Recipe.model_validate(run["recipe"])
@@ -63,8 +71,8 @@ def run_recipe(run: dict[str, object], output: str) -> Recipe:
         raise UsageError(f"the recipe of the run in {output} cannot be used: {error}") from error
 
 
-def _tell(made: Made) -> None:
-    console = Console(soft_wrap=True)
+def _show(made: Made) -> None:
+    console = make_console()
     for key in made.missing:
         console.print(f"no clip is called {key}", markup=False, highlight=False, style="yellow")
     if made.silent:

@@ -58,9 +58,11 @@
     const clip = current() || go(1);
     return clip && clip.querySelector(`video.${which}, audio.${which}`);
   }
+  // What is stopped before it began has nothing to tell.
+  const start = (one) => one.play().catch(() => {});
   function play(which) {
     const found = player(which);
-    if (found) { found.currentTime = 0; found.play(); }
+    if (found) { found.currentTime = 0; start(found); }
   }
   function swap() {
     const clip = current();
@@ -69,7 +71,7 @@
     const from = both.find((one) => !one.paused) || both[0];
     const to = both.find((one) => one !== from);
     to.currentTime = from.currentTime;
-    to.play();
+    start(to);
   }
   const stop = () => document.querySelectorAll("video, audio").forEach((one) => one.pause());
   const search = () => form.elements.text.focus();
