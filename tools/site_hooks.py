@@ -24,7 +24,9 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "src"))
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tools")]
+
+from site_actions import examples  # noqa: E402
 
 from avagent.core.actions import ACTIONS, NOISE_FILTERS, PAPER_ACTIONS  # noqa: E402
 from avagent.pipelines.cli import COMMANDS, commands  # noqa: E402
@@ -35,9 +37,13 @@ _OUTSIDE = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+(?!docs/)[^)]*)\)")
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made from the code."""
-    pages = {"commands.md": commands_page(), "recipes.md": recipes_page(), "actions.md": actions_page()}
-    for name, text in pages.items():
-        files.append(File.generated(config, name, content=text))
+    shown = dict(examples())
+    pages: dict[str, str | bytes] = {"commands.md": commands_page(), "recipes.md": recipes_page()}
+    pages["actions.md"] = actions_page({kind: example.html for kind, example in shown.items()})
+    for example in shown.values():
+        pages |= {f"actions/{name}": content for name, content in example.files.items()}
+    for name, content in pages.items():
+        files.append(File.generated(config, name, content=content))
     return files
 
 
@@ -126,8 +132,8 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def actions_page() -> str:
-    """Every action with its parameters, their bounds and defaults."""
+def actions_page(shown: Mapping[str, str]) -> str:
+    """Every action with its parameters, their bounds and defaults, and what is shown of it."""
     parts = ["# Actions\n", _ACTIONS]
     for kind, action in ACTIONS.items():
         sort = "noise filter" if kind in NOISE_FILTERS else "coordination"
@@ -139,7 +145,7 @@ def actions_page() -> str:
             if field.name != "kind":
                 default = "needed" if field.default is MISSING else f"`{field.default}`"
                 parts.append(f"| `{field.name}` | {default} | {_cell(notes.get(field.name, ''))} |")
-        parts.append("")
+        parts.append(f"\n{shown.get(kind, '')}\n")
     return "\n".join(parts)
 
 
