@@ -100,7 +100,7 @@ def soak(folder: Path, clips: int) -> Row:
     recipe, tars = write_recipe(folder), 10
     write_corpus(folder / "in", tars=tars, clips=clips // tars, seconds=0.05)
     output = folder / "soaked"
-    seen: list[tuple[int, float]] = []
+    seen: list[tuple[int, dict[str, float]]] = []
     with cluster(folder) as started:
         command = ("refine", "--input", folder / "in", "--output", output, "--recipe", recipe, *started.options)
         process = start_scripted(*command)
@@ -109,19 +109,26 @@ def soak(folder: Path, clips: int) -> Row:
             time.sleep(1.0)
         if process.returncode != 0:
             raise SystemExit(process.text())
-    late = [(count, size) for count, size in seen if count >= clips // 4]
-    slope = float(np.polyfit([count for count, _ in late], [size for _, size in late], 1)[0]) * 1000
-    peak = max(size for _, size in seen)
-    return {"compared": "soak", "clips": clips, "MiB per 1,000 clips": round(slope, 2), "peak MiB": round(peak)}
+    late = [(count, sizes) for count, sizes in seen if count >= clips // 4]
+    counts = [count for count, _ in late]
+    row: Row = {"compared": "soak", "clips": clips}
+    for part in ("workers", "TaskManagers"):
+        slope = float(np.polyfit(counts, [sizes[part] for _, sizes in late], 1)[0]) * 1000
+        row |= {f"{part}: MiB per 1,000 clips": round(slope, 2)}
+        row |= {f"{part}: peak MiB": round(max(sizes[part] for _, sizes in seen))}
+    return row
 
 
-def _resident(started: Cluster) -> float:
-    total = 0
+def _resident(started: Cluster) -> dict[str, float]:
+    """MiB of the Python workers with their decoders, and of the Java processes, whose heaps grow to their bounds."""
+    totals = {"workers": 0.0, "TaskManagers": 0.0}
     for manager in started.task_managers:
         with suppress(psutil.NoSuchProcess):
             tree = psutil.Process(manager.pid)
-            total += sum(process.memory_info().rss for process in (tree, *tree.children(recursive=True)))
-    return total / (1 << 20)
+            for process in (tree, *tree.children(recursive=True)):
+                part = "TaskManagers" if "java" in process.name() else "workers"
+                totals[part] += process.memory_info().rss / (1 << 20)
+    return totals
 
 
 def rows(arguments: argparse.Namespace, folder: Path) -> Iterator[Row]:
