@@ -1,6 +1,6 @@
 """Processor time a clip: all of `refine`, stage by stage, against decoding alone, and against another checkout.
 
-    python bench/throughput.py [--against PATH] [--film FOLDER] [--clips 60] [--repeats 3]
+    python bench/throughput.py [--against PATH] [--film FOLDER] [--only rendered|film] [--clips 60] [--repeats 3]
 
 Two corpora: the demo's rendered clips, and real film (every video file below `--film`, cut to 7 s). Processor time is
 user plus system time of all processes, the decoder's included; other work on the machine adds little to it. What is
@@ -262,16 +262,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Processor time a clip, stage by stage and against others.")
     parser.add_argument("--against", type=Path, help="another checkout, run by this Python with its own src")
     parser.add_argument("--film", type=Path, default=FILM, help="folder of real film")
+    parser.add_argument("--only", choices=("rendered", "film"), help="this corpus; of the other, results stay")
     parser.add_argument("--clips", type=int, default=60, help="clips of each corpus")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     checkouts = {"this": ROOT} | ({} if options.against is None else {"against": options.against.resolve()})
     wired = wire(load_recipe("embedded"))
-    results: dict[str, dict[str, dict[str, Row] | Row]] = {}
+    file = RESULTS / "throughput.json"
+    results: dict[str, dict[str, dict[str, Row] | Row]] = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    results.pop("goals", None)
     with tempfile.TemporaryDirectory(prefix="avagent-throughput-") as name:
         folder = Path(name)
         kinds = {"rendered": base_clips(folder / "base", RENDERED_CLIPS), "film": film_clips(options.film)}
         for kind, base in kinds.items():
+            if options.only not in (None, kind):
+                continue
+            for old in [title for title in results if title.startswith(f"{kind}:")]:
+                del results[old]
             corpus = corpus_of(kind, base, folder / kind, options.clips)
             title = f"{kind}: {len(base)} clips in {corpus.clips} copies, {corpus.seconds:.1f} s each"
             tables: dict[str, Callable[[], dict[str, Row] | Row]] = {
@@ -287,7 +294,7 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     text = markdown(results)
     (RESULTS / "throughput.md").write_text(text, encoding="utf-8")
-    (RESULTS / "throughput.json").write_text(json.dumps({"goals": GOALS, **results}, indent=1) + "\n", encoding="utf-8")
+    file.write_text(json.dumps({"goals": GOALS, **results}, indent=1) + "\n", encoding="utf-8")
     print(text)
 
 

@@ -101,6 +101,10 @@ class LipReader:
             return "no_face"
         if sum(len(f) > 1 and f[1].height > RIVAL * f[0].height for f in faces) > 0.5 * sum(map(bool, faces)):
             return "several_faces"
+        length = streams.video_duration
+        # Each picture stands for its share of the clip; in one of them the face may have been missed.
+        if length is not None and (sum(map(bool, faces)) + 1) / len(faces) * length < LEAST_SECONDS:
+            return "face_too_short"
         region = _region(frames, faces)
         pictures = view.region(region)
         if pictures is None:
