@@ -7,20 +7,21 @@ import io
 import shutil
 import struct
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from media_samples import VP8, Recipe, build, lag_in_samples, reason_of, tone_bursts
+from media_samples import VP8, Recipe, build, lag_in_samples, reason_of, song_with_cover, tone_bursts
 from test_timeline import restamped
 
 from avagent.core.errors import FailureReason, MediaError
 from avagent.core.media import Waveform
 from avagent.core.state import LEFT_AS_IT_IS
-from avagent.media.container import decode_audio, probe, remux
+from avagent.media.container import DEFAULT_LIMITS, decode_audio, probe, remux
 from avagent.media.iso_boxes import movie
-from avagent.media.sound import decode_timed
+from avagent.media.sound import _Track, decode_timed
 from avagent.media.trim import Trimmed, trim
 
 FFMPEG = shutil.which("ffmpeg")
@@ -54,6 +55,29 @@ def test_all_links_of_a_chained_ogg_are_heard(codec: str, times: int):
     assert chained.length == pytest.approx(alone.length * times, abs=960 * times if codec == "libopus" else 0)
     assert lag_in_samples(alone.samples, chained.samples[:, -alone.length :]) <= 960
     repaired(one * times)
+
+
+def test_blocks_of_two_lengths_are_no_links():
+    """FFmpeg times the blocks of Vorbis to and fro where a short one follows a long one."""
+    line = _Track(DEFAULT_LIMITS, chained=True)
+    found = [line._behind(Fraction(at, 44_100), Fraction(count, 44_100)) for at, count in VORBIS]
+    assert found == [Fraction(at, 44_100) for at, _ in VORBIS]
+
+
+VORBIS = [(21_952, 1024), (23_552, 576), (23_680, 128), (23_808, 576), (24_384, 1024)]
+
+
+def test_a_cover_in_the_tag_of_a_wav_stays():
+    """Players and taggers put ID3 into WAV: its picture kept the sound from being repaired."""
+    song = song_with_cover()
+    tag = song[: song.find(b"\xff\xfb")]
+    assert tag.startswith(b"ID3")
+    data = build(Recipe(muxer="wav", video_codec=None, audio_codec="pcm_s16le"))
+    chunk = struct.pack("<4sI", b"id3 ", len(tag)) + tag + b"\0" * (len(tag) % 2)
+    data = data[:4] + struct.pack("<I", len(data) + len(chunk) - 8) + data[8:] + chunk
+    with av.open(io.BytesIO(data)) as container:
+        assert len(container.streams.video) == 1
+    assert chunk in repaired(data)
 
 
 @pytest.mark.parametrize("codec", ["pcm_s16le", "flac"])
