@@ -190,11 +190,12 @@ def test_an_error_record_has_exactly_the_promised_fields():
     failure = Failure(
         stage=Stage.EDIT, type="EditError", reason=FailureReason.EDIT_FAILED, message="lone \ud800 surrogate"
     )
-    assert json.loads(error_record(failure, REF)) == {
+    assert json.loads(error_record(failure, REF, loose=2)) == {
         "key": REF.key,
         "shard": storage.basename(REF.shard),
         "offset": REF.offset,
         "length": REF.length,
+        "loose_before": 2,
         "stage": "edit",
         "type": "EditError",
         "reason": "edit_failed",

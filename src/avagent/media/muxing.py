@@ -234,8 +234,8 @@ class _Writer:
                 sound.metadata.update({k: v for k, v in stream.metadata.items() if not _describes_encoding(k)})
                 sound.disposition = stream.disposition
                 order.append(None)
-            elif self._made_anew(stream):
-                continue
+            elif self._made_anew(stream) or (is_cover(stream) and self.muxer == "wav"):
+                continue  # A cover in WAV is part of a tag, which is kept as it is.
             elif is_cover(stream) and self.muxer in _ATTACHES:
                 add_picture_attachment(self.output, stream, next(p for p in packets if p.stream_index == stream.index))
                 order.append(stream)

@@ -77,7 +77,8 @@ def samples_of(context: AudioCodecContext, packet: AnyPacket) -> int:
     name, extradata = context.codec.canonical_name, context.extradata or b""
     if name.startswith("pcm_"):
         digits = "".join(c for c in name.split("_")[1] if c.isdigit())
-        return packet.size // (layout_of(context).nb_channels * (int(digits) // 8 if digits else 1))
+        each = layout_of(context).nb_channels * (int(digits) // 8 if digits else 1)
+        return packet.size // each if each else 0  # Damaged headers tell of no channels.
     if name == "opus":
         return _opus_samples(bytes(packet)[:2])
     if name == "flac" and extradata[:2] == extradata[2:4] and extradata[:2]:

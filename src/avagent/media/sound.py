@@ -28,6 +28,8 @@ from avagent.media.timeline import Timeline
 _PLACEHOLDER = 0x7FFFF000
 """Sizes from here on tell nothing: who writes into a pipe cannot know them, and puts 2 or 4 GiB, or a little less (SoX:
 this). Members of 2 GiB are not read at all, see `limits.member_bytes`."""
+_LINK_S = Fraction(1, 4)
+"""Times of Ogg that go back by more begin another link; by less, they are those of Vorbis' blocks of two lengths."""
 _EXACT_CLOCKS = ("mov", "wav", "flac")
 """Formats whose declared duration counts samples: what is missing from it is missing from the file."""
 
@@ -68,7 +70,7 @@ class _Track:
         self.after_damage = False
 
     def _behind(self, time: Fraction | None, duration: Fraction) -> Fraction | None:
-        if time is not None and self._end is not None and time < self._end - duration:
+        if time is not None and self._end is not None and time < self._end - _LINK_S:
             self._ahead += self._end - time
             time = self._end
         begin = time if time is not None else self._end

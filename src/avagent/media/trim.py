@@ -22,6 +22,7 @@ import numpy as np
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.stream import Stream
+from av.video.stream import VideoStream
 
 from avagent.core.errors import FailureReason, MediaError, ParameterError, Stage
 from avagent.core.media import Waveform
@@ -32,6 +33,7 @@ from avagent.media.muxing import MOV_MUXERS, WHOLE_MILLISECONDS
 from avagent.media.pyav import AnyPacket, add_copied_stream, fill_decoding_times, fill_durations, keep_frame_rate, mux
 from avagent.media.remux import encode_audio, muxer_of, remux
 from avagent.media.sound import decode_audio, decode_timed
+from avagent.media.written import aspect_of, same_width
 
 _LOSSLESS = ("wav", "flac")
 _SAMPLES_AS: Mapping[str, str] = {"avi": "pcm_s16le", "matroska": "flac"}
@@ -197,6 +199,11 @@ def _copied(muxer: str, streams: Sequence[Stream], stretch: _Stretch, limits: Me
     data = _write(muxer, streams, stretch)
     found = [list[Fraction]() for _ in streams]
     with open_media(data, limits, look_ahead=False) as container:
+        for stream, written in zip(streams, container.streams, strict=True):
+            if isinstance(stream, VideoStream) and isinstance(written, VideoStream):
+                aspects = aspect_of(stream), aspect_of(written)
+                if not same_width(*aspects):
+                    raise _not_cut(muxer, f"pixels that are {aspects[0]} as wide as high would become {aspects[1]}")
         for packet in container.demux():
             if packet.size:
                 found[packet.stream_index].append(_time(packet))

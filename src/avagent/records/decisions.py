@@ -148,9 +148,18 @@ def container_tag(actions: Iterable[Action], provenance: Provenance) -> str:
     return json.dumps(told, separators=(",", ":"))
 
 
-def error_record(failure: Failure, ref: ClipRef) -> bytes:
-    """What `KEY.error.json` holds: stage, type, reason, message; and the clip's own key and place."""
-    return dump({**clip_place(ref), **asdict(failure)})
+LOOSE_BEFORE = "loose_before"
+
+
+def error_record(failure: Failure, ref: ClipRef, *, loose: int) -> bytes:
+    """What `KEY.error.json` holds: stage, type, reason, message; the clip's own key and place.
+
+    Args:
+        failure: why.
+        ref: the clip.
+        loose: entries without a key that lie before it in its shard: a replay puts the clip behind them.
+    """
+    return dump({**clip_place(ref), **asdict(failure), LOOSE_BEFORE: loose})
 
 
 def clip_place(ref: ClipRef) -> dict[str, str | int]:

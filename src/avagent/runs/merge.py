@@ -90,6 +90,7 @@ class _Merger:
         self._outcomes: Counter[Outcome] = Counter()
         self._late: list[LateFailure] = []
         self._end = 0
+        self._passed = 0
         self.repairs: list[Repair] = []
 
     def run(self, before: Sequence[ClipDecision], after: Sequence[ClipDecision]) -> None:
@@ -99,12 +100,13 @@ class _Merger:
         for old, new in zip(before, after, strict=True):
             if old.ref.index != new.ref.index:
                 raise self._mismatch(f"two decisions are for the clips {old.ref.index} and {new.ref.index}")
-            # What lay between the clips before this one and itself, as far as that can be told.
-            self._pass_loose(old.ref.offset - self._end if old.failure is not None else None)
             if old.failure is None:
+                self._pass_loose(None)
                 self._carry_clip(new)
             else:
-                self._letter(next(letters), new)
+                letter = next(letters)
+                self._pass_before(letter, old)
+                self._letter(letter, new)
             self._end = old.ref.offset + old.ref.length
         self._pass_loose(None)
         if self._next is not None:
@@ -138,11 +140,26 @@ class _Merger:
             f"{self._report.name} in {self._options.output} is not what its decisions say: {how}; refine it again"
         )
 
-    def _pass_loose(self, nbytes: int | None) -> None:
+    def _pass_before(self, letter: DeadLetter, decision: ClipDecision) -> None:
+        """The entries between samples that lay before a clip that failed.
+
+        Letters of earlier versions do not tell how many. The room before the clip does, unless it is that between two
+        archives that were joined.
+        """
+        if letter.loose_before is not None:
+            self._pass_loose(letter.loose_before - self._passed)
+            return
+        room = decision.ref.offset - self._end
+        while isinstance(self._next, Loose) and room > 0:
+            room -= self._next.entry.length
+            self._pass_loose(1)
+
+    def _pass_loose(self, count: int | None) -> None:
         """Entries between samples keep their places; None: all that come next."""
-        while isinstance(self._next, Loose) and (nbytes is None or nbytes > 0):
-            nbytes = None if nbytes is None else nbytes - self._next.entry.length
+        while isinstance(self._next, Loose) and (count is None or count > 0):
+            count = None if count is None else count - 1
             self._output.pass_on(self._next)
+            self._passed += 1
             self._next = next(self._samples, None)
 
     def _carry_clip(self, decision: ClipDecision) -> None:
