@@ -27,6 +27,7 @@ from fetch_bench_media import KINDS, SETTING
 BENCH_MEDIA = ROOT / ".cache" / "bench"
 SECONDS, FPS = 6.0, 25
 AUDIBLE = 1e-3
+SUFFIXES = (".ogg", ".wav", ".g722", ".flac", ".mp3", ".aiff", ".aif", ".opus", ".oga")
 EVERY = slice(None)
 HIGHEST_RATE = 24_000
 """In Hz: sound is brought down to it, which facts depend on little, and which saves half of the time."""
@@ -43,9 +44,7 @@ class Clip:
 
 def clips(*, setting: bool, every: slice = EVERY, media: Path = BENCH_MEDIA) -> Iterator[Clip]:
     """Those for setting limits, or those for reporting, in an order that mixes sources; or some of them."""
-    groups = sorted(group for group in KINDS if (group in SETTING) == setting)
-    paths = [p for group in groups for p in (media / group).rglob("*") if p.suffix in (".ogg", ".wav", ".g722")]
-    for path in sorted(paths, key=lambda p: zlib.crc32(str(p.relative_to(media)).encode()))[every]:
+    for path in paths_of(setting=setting, media=media)[every]:
         key = str(path.relative_to(media))
         sound = _cut(decode_sound(path), zlib.crc32(key.encode()))
         if sound.rate >= LOWEST_RATE and float(np.abs(sound.samples).max(initial=0.0)) > AUDIBLE:
@@ -53,6 +52,13 @@ def clips(*, setting: bool, every: slice = EVERY, media: Path = BENCH_MEDIA) -> 
             yield Clip(
                 source=group, kind=KINDS[group], view=ArrayView(key=key, sound=sound, picture=_under(key, sound))
             )
+
+
+def paths_of(*, setting: bool, media: Path = BENCH_MEDIA) -> list[Path]:
+    """Recordings for setting limits, or for reporting, in an order that mixes sources."""
+    groups = [group for group in KINDS if (group in SETTING) == setting]
+    found = [p for group in groups for p in (media / group).rglob("*") if p.suffix in SUFFIXES]
+    return sorted(found, key=lambda p: zlib.crc32(str(p.relative_to(media)).encode()))
 
 
 def _cut(sound: Waveform, seed: int) -> Waveform:
@@ -66,12 +72,17 @@ def _cut(sound: Waveform, seed: int) -> Waveform:
 
 
 def _under(key: str, sound: Waveform) -> Picture:
+    return under(key, sound, None if zlib.crc32(key.encode()) % 4 == 0 else sound)
+
+
+def under(key: str, sound: Waveform, leader: Waveform | None) -> Picture:
+    """A photograph that moves with a leading sound; without one it stands still."""
     seed = zlib.crc32(key.encode())
     known = _stamp_pictures()
     pixels = _pixels(known[seed % len(known)])
     times = np.linspace(0.0, sound.duration, FRAMES)
     frames = Frames(np.repeat(pixels[None], FRAMES, axis=0), times)
-    return Picture(frames, None if seed % 4 == 0 else _motion(sound, seed), sound.duration)
+    return Picture(frames, None if leader is None else _motion(leader, seed), sound.duration)
 
 
 def _motion(sound: Waveform, seed: int) -> Motion:

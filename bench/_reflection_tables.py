@@ -88,8 +88,25 @@ def needless_table(rows: Sequence[Row], bootstraps: int) -> tuple[list[str], Any
         + ", ".join(f"{name} {count}" for name, count in objections.most_common())
         + ".",
     ]
-    lines += [f"- kept: {row['clip']}: {row['parameters']}, SI-SDR {_db(row)}" for row in worst]
+    lines += ["", *_by_form(rows)]
+    worst_of = {row["clip"]: row for row in sorted(worst, key=lambda r: -_harm(r))}
+    lines += ["", *(f"- kept: {row['clip']}: {row['action']}, SI-SDR {_db(row)}" for row in worst_of.values())]
     return lines, figures
+
+
+def _by_form(rows: Sequence[Row]) -> Iterator[str]:
+    """In which forms edits are kept, and on how many clips."""
+    yield "| form | clips | edits | kept | clips with a kept edit |"
+    yield "|---|---|---|---|---|"
+    for form in sorted({row["form"] for row in rows}):
+        group = [row for row in rows if row["form"] == form]
+        harmed = {row["clip"] for row in group if _kept(row)}
+        count = sum(map(_kept, group))
+        yield f"| {form} | {len({r['clip'] for r in group})} | {len(group)} | {count} | {len(harmed)} |"
+
+
+def _harm(row: Row) -> float:
+    return -100.0 if row["si_sdr"] is None else float(row["si_sdr"])
 
 
 def planners_table(rows: Sequence[Row], bootstraps: int) -> tuple[list[str], Any]:
