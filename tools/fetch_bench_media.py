@@ -53,6 +53,7 @@ SOURCES: Mapping[str, Source] = {
     "asterisk-es": _debian("asterisk-core-sounds-es-g722", "usr/share/asterisk/sounds/es_MX_f_Allison", 13),
     "lomiri": _debian("lomiri-sounds", "usr/share/sounds/lomiri/ringtones", 18),
     "hedgewars": _debian("hedgewars-data", "usr/share/games/hedgewars/Data/Music", 145),
+    "silent-stamps": _debian("tuxpaint-stamps-default", "usr/share/tuxpaint/stamps", 161),
 }
 """By group: the first part of the paths in `bench_media.sha256`."""
 
