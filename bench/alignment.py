@@ -7,10 +7,10 @@ surely both are named (`avagent.models.embedded.relation`). The probability was 
 part is of other sources, and nothing was fitted on it, but it is no blind test: some 100 variants of rules and
 thresholds were compared with the figures of both parts in view, the point of 0.3 was taken over 0.35 that way, what
 counts as a wrong sound of GCompris was narrowed from another thing to another kind after the first look (AUC of all
-pairs 0.81, then 0.89), and the face detector's threshold was set on these films and stamps. The new
-pairs (`bench/_new_pairs.py`) are a blind test: pictures and sounds that were paired by name, then measured once. Intervals: bootstrap over clips
-(`avagent.core.calibration_fit.auc_interval`). Coverage: share of the pairs that are judged, matched and wrong ones
-counted equally.
+pairs 0.81, then 0.89), and the face detector's threshold was set on these films and stamps. The new pairs
+(`bench/_new_pairs.py`) are a blind test: pictures and sounds that were paired by name, then measured once. Intervals:
+bootstrap over clips (`avagent.core.calibration_fit.auc_interval`). Coverage: share of the pairs that are judged,
+matched and wrong ones counted equally.
 """
 
 from __future__ import annotations
