@@ -90,6 +90,7 @@ def test_a_tone_that_is_most_of_the_sound_is_no_hum():
         ({"noise_like": 0.67}, Objection.NOT_NOISE),
         ({"drift_db": 8.0}, Objection.NOT_NOISE),
         ({"share_db": -3.5}, Objection.TOO_STRONG),
+        ({"rest_db": -8.0}, Objection.TOO_STRONG),
         ({"tonality": 0.7}, Objection.NOT_NOISE),
     ],
 )

@@ -6,6 +6,7 @@ action has evidence of its own to meet, whoever planned it and whatever scores i
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from enum import StrEnum
 from typing import assert_never
@@ -41,7 +42,7 @@ from avagent.core.scores import Scores
 AUDIBLE_DB = -20.0
 """Noise that lies deeper under the whole is masked for the most part: taking it away is not worth its risk."""
 AUDIBLE_LUFS = -60.0
-NOISE_LIKE = (0.38, 0.64)
+NOISE_LIKE = (0.38, 0.62)
 """Steady Gaussian noise of any colour gives 0.56, on a second of it up to 0.61; what a filter leaves of it under the
 programme makes it less, and more is steadier than noise can be."""
 STEADY_TONES = 0.7
@@ -55,6 +56,9 @@ LEAST_REST_DB = -14.0
 """A filter that leaves less than a 25th of the power leaves no programme."""
 EXCESS_DB = 1.5
 """By which what was taken away may exceed the noise that was measured: its error. More is programme."""
+MOST_NOISE_DB = -0.3
+LEAST_PROGRAMME_DB = -5.5
+"""Of the power that is not noise, as it was measured, so much is left by filters that gain anything."""
 TOLERANCE_MS = 45.0
 """ITU-R BT.1359-1: the detectability threshold of sound that comes early."""
 TEMPO_SIGMA, TEMPO_GAIN, TEMPO_RIVAL = 2.5, 0.15, 0.5
@@ -87,7 +91,7 @@ class Objection(StrEnum):
     STEADY_PROGRAMME = "steady_programme"
     """The steady sound is what the clip is about."""
     TOO_STRONG = "too_strong"
-    """More was taken away than the noise that was measured."""
+    """More was taken away than the noise that was measured, or less is left than the rest."""
     NOTHING_LEFT = "nothing_left"
     """What was taken away was nearly all there was."""
     USUAL_LEVEL = "usual_level"
@@ -162,12 +166,18 @@ def _of_filter(removed: Removed | None, before: Facts, after: Facts, captions: C
         return Objection.INAUDIBLE
     if removed.rest_db < LEAST_REST_DB:
         return Objection.NOTHING_LEFT
-    if removed.share_db > noise_share_db(before) + EXCESS_DB:
+    if _is_too_strong(removed, noise_share_db(before)):
         return Objection.TOO_STRONG
     if possible and _is_hum(removed, NOISE_LIKE[0] if hum else STEADY_TONES):
         return None
     clear = noisy(before) and _is_clearer(before, after)
     return None if clear and _is_noise(removed) else Objection.NOT_NOISE
+
+
+def _is_too_strong(removed: Removed, noise_db: float) -> bool:
+    programme = 1.0 - 10.0 ** (min(noise_db, MOST_NOISE_DB) / 10.0)
+    least_left = 10.0 * math.log10(programme) + LEAST_PROGRAMME_DB
+    return removed.share_db > noise_db + EXCESS_DB or removed.rest_db < least_left
 
 
 def _is_clearer(before: Facts, after: Facts) -> bool:
