@@ -108,6 +108,15 @@ def test_a_steady_programme_is_no_noise():
     assert judge(FILTER, NOISY, captions=engine, removed=NOISE) is Objection.STEADY_PROGRAMME
 
 
+def test_dense_music_is_no_noise():
+    rock = Captions(audio=Caption("music", (Tag("Music", 0.9),)), video=None)
+    loud = replace(NOISE, share_db=-2.5, rest_db=-4.0)
+    dense = replace(NOISY, snr=Estimate(0.5, 0.9))
+    assert judge(FILTER, dense, captions=rock, removed=loud) is Objection.STEADY_PROGRAMME
+    assert judge(FILTER, dense, removed=loud) is None
+    assert judge(FILTER, NOISY, captions=rock, removed=NOISE) is None
+
+
 def test_level_is_changed_only_where_it_is_unusual_and_a_programme_is_there():
     quiet = replace(CLEAN, loudness=-48.0, true_peak=-31.0)
     assert judge(change(Volume()), quiet) is None

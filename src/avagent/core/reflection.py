@@ -36,7 +36,7 @@ from avagent.core.evidence import (
 )
 from avagent.core.facts import Facts
 from avagent.core.plan import Plan
-from avagent.core.programme import steady_programme
+from avagent.core.programme import music_is_heard, steady_programme
 from avagent.core.scores import Scores
 
 AUDIBLE_DB = -20.0
@@ -52,6 +52,8 @@ DRIFT_DB = 4.5
 LINES_IN_NOISE = 0.4
 CLEARER_DB = 4.0
 """What a filter has to win of the measured SNR: half of what even a mild one wins where there is noise."""
+DENSE_DB = 3.0
+"""SNR up to which steady noise alone is measured. Of music it cannot be told from a dense arrangement."""
 LEAST_REST_DB = -14.0
 """A filter that leaves less than a 25th of the power leaves no programme."""
 EXCESS_DB = 1.5
@@ -170,6 +172,8 @@ def _of_filter(removed: Removed | None, before: Facts, after: Facts, captions: C
         return Objection.TOO_STRONG
     if possible and _is_hum(removed, NOISE_LIKE[0] if hum else STEADY_TONES):
         return None
+    if before.snr is not None and before.snr.value < DENSE_DB and captions is not None and music_is_heard(captions):
+        return Objection.STEADY_PROGRAMME
     clear = noisy(before) and _is_clearer(before, after)
     return None if clear and _is_noise(removed) else Objection.NOT_NOISE
 
