@@ -90,7 +90,13 @@ def needless_table(rows: Sequence[Row], bootstraps: int) -> tuple[list[str], Any
     ]
     lines += ["", *_by_form(rows)]
     worst_of = {row["clip"]: row for row in sorted(worst, key=lambda r: -_harm(r))}
-    lines += ["", *(f"- kept: {row['clip']}: {row['action']}, SI-SDR {_db(row)}" for row in worst_of.values())]
+    lines += [
+        "",
+        *(
+            f"- kept: {row['clip']}: {row['action']}, SI-SDR {_db(row)}; {_as_it_came(row)}"
+            for row in worst_of.values()
+        ),
+    ]
     return lines, figures
 
 
@@ -103,6 +109,12 @@ def _by_form(rows: Sequence[Row]) -> Iterator[str]:
         harmed = {row["clip"] for row in group if _kept(row)}
         count = sum(map(_kept, group))
         yield f"| {form} | {len({r['clip'] for r in group})} | {len(group)} | {count} | {len(harmed)} |"
+
+
+def _as_it_came(row: Row) -> str:
+    """What was measured of the sound before the edit."""
+    known = [(row["loudness"], "LUFS"), (row["snr"], "dB SNR"), (100.0 * row["clipping"], "% of the samples clipped")]
+    return "it came with " + ", ".join(f"{value:.1f} {unit}" for value, unit in known if value is not None)
 
 
 def _harm(row: Row) -> float:

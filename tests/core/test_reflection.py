@@ -128,6 +128,7 @@ def test_level_is_changed_only_where_it_is_unusual_and_a_programme_is_there():
     assert judge(change(Volume()), replace(quiet, snr=Estimate(9.0, 0.9)), NOISY) is Objection.AUDIBLE_FLOOR
     assert judge(change(Volume()), replace(CLEAN, loudness=-4.0, true_peak=2.0)) is None
     assert judge(change(Volume()), quiet, level_si_sdr=60.0) is None
+    assert judge(change(Volume()), replace(quiet, loudness=-65.0)) is Objection.AUDIBLE_FLOOR
     assert judge(change(Volume()), quiet, level_si_sdr=9.0) is Objection.MOVING_GAIN
 
 

@@ -74,6 +74,8 @@ CODED_GAP_S = 0.16
 """Of faint residue, longer stretches are pauses rather than dropouts of a transport, in s."""
 DECLIPPED_LU = (-16.0, 1.5)
 """Restored peaks need headroom: mending them may lower the level, not raise it."""
+MOST_RAISE_LU = 36.0
+"""Six of 16 bits: raised by more, a recording's own resolution is heard."""
 ONE_GAIN_DB = 25.0
 """SI-SDR from which a change of level is one gain; below it the limiter does the work, and changes the sound."""
 MISMATCHED_BELOW = 0.25
@@ -234,7 +236,7 @@ def _of_volume(
     if too_quiet(before):
         if not has_programme(before, captions):
             return Objection.NO_PROGRAMME
-        if noisy(after):
+        if noisy(after) or after.loudness - before.loudness > MOST_RAISE_LU:
             return Objection.AUDIBLE_FLOOR
     elif not too_loud(before):
         return _of_declipping(before, after) if change.declip else Objection.USUAL_LEVEL
