@@ -18,6 +18,7 @@ import numpy as np
 from _array_clips import FRAMES, LOWEST_RATE, MEDIA, ROOT, ArrayView, Picture, decode_sound, stamps
 
 from avagent.core.media import ByteArray, Frames, Motion, Waveform
+from avagent.dsp.measures.bs1770 import gated_loudness
 from avagent.dsp.resampling import resample
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -31,6 +32,9 @@ SUFFIXES = (".ogg", ".wav", ".g722", ".flac", ".mp3", ".aiff", ".aif", ".opus", 
 EVERY = slice(None)
 HIGHEST_RATE = 24_000
 """In Hz: sound is brought down to it, which facts depend on little, and which saves half of the time."""
+
+
+FLAT_SHARE, USUAL = 0.001, (-37.0, -5.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +113,21 @@ def _pixels(path: Path) -> ByteArray:
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0))
         return frame.reformat(width=320, height=240, format="rgb24").to_ndarray()
+
+
+def fault_as_published(sound: Waveform) -> str:
+    """Whether a recording has a fault that anybody sees: samples flat at its peak, or a level far off; else nothing.
+
+    Flat: runs of three and more within 0.1% of the highest of a channel, 0.1% of all samples. It is not what the
+    product goes by. Far off: outside of -37 to -5 LUFS.
+    """
+    peak = np.abs(sound.samples).max(axis=1, initial=0.0, keepdims=True)
+    high = (np.abs(sound.samples) >= 0.999 * peak).astype(np.int8)
+    flat = high[:, :-2] & high[:, 1:-1] & high[:, 2:]
+    if sound.length > 3 and float(flat.mean()) >= FLAT_SHARE:
+        return "clipped"
+    loudness = gated_loudness(sound)
+    return "" if loudness is None or USUAL[0] <= loudness <= USUAL[1] else "level"
 
 
 def with_sound(view: ArrayView, sound: Waveform) -> ArrayView:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from _array_clips import ArrayView, load, scenes
-from _reflection_clips import Clip, clips, fitted, with_sound
+from _reflection_clips import Clip, clips, fault_as_published, fitted, with_sound
 from _reflection_forms import forms
 from _reflection_loop import Ports, cache_of, caption, decide_clip, score
 from _reflection_tables import write_tables
@@ -152,6 +152,7 @@ def needless(form: str, clip: Clip, ports: Ports, policy: Policy) -> Iterator[di
     """One row an action: what speaks against it, and where nothing does, whether scores keep it."""
     view, facts = clip.view, clip.view.facts()
     views, captions, note, original = cache_of(view), None, None, None
+    published = fault_as_published(view.sound)
     for action in needless_actions(view):
         objection, effect, kept = sure_objection(action, facts), None, False
         if objection is None:
@@ -177,11 +178,12 @@ def needless(form: str, clip: Clip, ports: Ports, policy: Policy) -> Iterator[di
             "loudness": facts.loudness,
             "snr": facts.snr.value if facts.snr else None,
             "clipping": facts.clipping,
+            "published": published,
         }
 
 
 def unmendable(clip: Clip, others: Sequence[Clip]) -> Iterator[tuple[str, ArrayView]]:
-    """The clean clip, with another recording's sound, with half of its own, and muted."""
+    """The clean clip, with another recording's sound, with half of its own, half of it silent, and muted."""
     sound = clip.view.sound
     yield "clean", clip.view
     number = zlib.crc32(clip.view.key.encode())
@@ -189,6 +191,9 @@ def unmendable(clip: Clip, others: Sequence[Clip]) -> Iterator[tuple[str, ArrayV
     yield "wrong soundtrack", with_sound(clip.view, fitted(strangers[number % len(strangers)].view.sound, sound))
     half = np.ascontiguousarray(sound.samples[:, : max(1, round(KEPT_SHARE * sound.length))])
     yield "half missing", with_sound(clip.view, Waveform(half, sound.rate))
+    silent = sound.samples.copy()
+    silent[:, half.shape[1] :] = 0.0
+    yield "half silent", with_sound(clip.view, Waveform(silent, sound.rate))
     yield "muted", with_sound(clip.view, Waveform(np.zeros_like(sound.samples), sound.rate))
 
 
@@ -241,6 +246,7 @@ def run_planners(options: argparse.Namespace, target: Path) -> None:
                     for reflection in options.reflections.split(","):
                         decision = decide_clip(view, chosen, _policy(Reflection(reflection)), captions)
                         row = {**decision_row(clip, case, name, decision), "reflection": reflection}
+                        row["published"] = fault_as_published(view.sound)
                         file.write(json.dumps(row) + "\n")
             file.flush()
 
