@@ -108,6 +108,11 @@ def test_a_steady_programme_is_no_noise():
     assert judge(FILTER, NOISY, captions=engine, removed=NOISE) is Objection.STEADY_PROGRAMME
 
 
+def test_a_sound_of_a_second_may_be_one_event():
+    assert judge(FILTER, replace(NOISY, duration=1.0), removed=NOISE) is Objection.NO_NOISE
+    assert judge(FILTER, replace(NOISY, duration=2.0), removed=NOISE) is None
+
+
 def test_dense_music_is_no_noise():
     rock = Captions(audio=Caption("music", (Tag("Music", 0.9),)), video=None)
     loud = replace(NOISE, share_db=-2.5, rest_db=-4.0)

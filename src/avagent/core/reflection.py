@@ -52,6 +52,8 @@ DRIFT_DB = 4.5
 LINES_IN_NOISE = 0.4
 CLEARER_DB = 4.0
 """What a filter has to win of the measured SNR: half of what even a mild one wins where there is noise."""
+STEADY_FOR_S = 1.5
+"""A sound of about a second may be one event, which is as steady as noise while it lasts."""
 DENSE_DB = 3.0
 """SNR up to which steady noise alone is measured. Of music it cannot be told from a dense arrangement."""
 LEAST_REST_DB = -14.0
@@ -160,7 +162,8 @@ def mismatched(scores: Scores) -> bool:
 
 def _of_filter(removed: Removed | None, before: Facts, after: Facts, captions: Captions | None) -> Objection | None:
     hum, possible = humming(before), humming(before, POSSIBLE_HUM_CONFIDENCE)
-    if not possible and not noisy(before):
+    noise = noisy(before) and before.duration >= STEADY_FOR_S
+    if not possible and not noise:
         return Objection.NO_NOISE
     if not possible and captions is not None and steady_programme(captions):
         return Objection.STEADY_PROGRAMME
@@ -176,7 +179,7 @@ def _of_filter(removed: Removed | None, before: Facts, after: Facts, captions: C
         return None
     if before.snr is not None and before.snr.value < DENSE_DB and captions is not None and music_is_heard(captions):
         return Objection.STEADY_PROGRAMME
-    clear = noisy(before) and _is_clearer(before, after)
+    clear = noise and _is_clearer(before, after)
     return None if clear and _is_noise(removed) else Objection.NOT_NOISE
 
 
