@@ -39,6 +39,9 @@ from avagent.core.plan import Plan
 from avagent.core.programme import music_is_heard, steady_programme
 from avagent.core.scores import Scores
 
+REVISION = 2
+"""Raised with every change of rules, here or in :mod:`avagent.core.evidence`: results of older ones are not reused."""
+
 AUDIBLE_DB = -20.0
 """Noise that lies deeper under the whole is masked for the most part: taking it away is not worth its risk."""
 AUDIBLE_LUFS = -60.0
