@@ -163,6 +163,7 @@ def test_golden_record_of_an_improved_clip():
                     "changed_s": 1.0,
                     "removed": None,
                     "tempo": None,
+                    "level_si_sdr": None,
                 },
             }
         ],
