@@ -17,7 +17,7 @@ from avagent.core.media import Frames, Motion, StreamInfo, Waveform
 from avagent.core.scores import RawScores
 from avagent.core.time_judgement import TimeJudgement, judge_time
 from avagent.dsp.actions.edit import DspEditor
-from avagent.dsp.measures.lips import Mouth
+from avagent.dsp.measures.lips import Mouth, lip_cue
 from avagent.media.pair_views import PairView
 from avagent.media.store import MediaStore
 from avagent.models.embedded.lip_timing import lips_of
@@ -87,6 +87,17 @@ def test_repeated_pictures_are_left_out(reader):
     mouth = reader.mouth(film(shown))
     assert isinstance(mouth, Mouth)
     assert float(np.median(np.diff(mouth.times))) == pytest.approx(2 / FPS)
+
+
+def test_a_face_that_is_not_shown_long_enough_is_not_followed_to_the_end(reader):
+    face, none = draw_face(240, 320, 160, 120, 60, 0.1), np.full((240, 320, 3), 90, np.uint8)
+    empty = [none + np.uint8(20 * (i % 2)) for i in range(8 * FPS)]
+    moving = [np.roll(face, i % 7, axis=1) for i in range(round(4.1 * FPS))]
+    mouth = reader.mouth(film([*moving, *empty[len(moving) :]]))
+    assert isinstance(mouth, Mouth)
+    assert float(mouth.times[-1]) == pytest.approx(7.1, abs=0.15), "3 of 8 s without a face, where 5 s are needed"
+    assert lip_cue(mouth, Waveform(np.ones((1, 8 * 16000), np.float32), 16000)).reason == "face_too_short"
+    assert reader.mouth(film([*moving[:FPS], *empty[FPS:]])) == "face_too_short"
 
 
 def test_who_cannot_be_read_says_why(reader):

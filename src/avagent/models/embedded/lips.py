@@ -17,7 +17,7 @@ from scipy.special import expit
 from avagent.core.media import ByteArray, FloatArray, Frames
 from avagent.core.ports import ClipView
 from avagent.core.region import Region
-from avagent.dsp.measures.lips import LEAST_RATE, LEAST_SECONDS, Mouth
+from avagent.dsp.measures.lips import LEAST_RATE, LEAST_SECONDS, LONGEST_GAP_S, Mouth
 from avagent.models.embedded.faces import Face, FaceDetector
 from avagent.models.embedded.packages import ShippedFile
 from avagent.models.embedded.sessions import open_session
@@ -123,6 +123,7 @@ class LipReader:
         times: list[float] = []
         rows: list[tuple[float, float, float, float]] = []
         last: npt.NDArray[np.float32] | None = None
+        shown = _Shown(float(pictures.times[0]), float(pictures.times[-1]))
         for pixels, time in zip(pictures.pixels, pictures.times, strict=True):
             small = _small(pixels)
             if last is not None and float(np.abs(small - last).max()) < _REPEATED:
@@ -134,6 +135,8 @@ class LipReader:
             times.append(float(time))
             rows.append(measure(points) if points is not None and sure >= 0.5 else _NOTHING)
             place = around(points) if points is not None and sure >= 0.5 else None
+            if not shown.long_enough(float(time), face=rows[-1] is not _NOTHING):
+                break
         columns = np.array(rows, np.float32).reshape(-1, 4).T
         height = columns[3]
         mouth = Mouth(np.array(times), inner=columns[0], outer=columns[1], jaw=columns[2])
@@ -150,6 +153,31 @@ class LipReader:
             return found
         moved = abs(found.x + found.side / 2 - before.x - before.side / 2)
         return found if moved > 0.25 * before.side else before
+
+
+@dataclass(slots=True)
+class _Shown:
+    """How long a face may be shown at most, from what was seen so far.
+
+    Attributes:
+        seen: when it was shown last, in s; before that, the first picture's time.
+        stop: the last picture's time.
+    """
+
+    seen: float
+    stop: float
+    _left: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._left = self.stop - self.seen
+
+    def long_enough(self, time: float, *, face: bool) -> bool:
+        """Whether there may be enough of it in all, after a picture with or without it."""
+        gap = time - self.seen
+        left = self._left - (gap if gap > LONGEST_GAP_S else 0.0)
+        if face:
+            self._left, self.seen = left, time
+        return face or left >= LEAST_SECONDS
 
 
 _NOTHING = (np.nan, np.nan, np.nan, np.nan)
