@@ -31,6 +31,7 @@ from avagent.core.media import Waveform
 from avagent.core.state import LEFT_AS_IT_IS
 from avagent.media.container import DEFAULT_LIMITS, decode_audio, decode_motion, probe, remux
 from avagent.media.iso_boxes import movie
+from avagent.media.pyav import fill_durations
 from avagent.media.sound import _Track, decode_timed
 from avagent.media.trim import Trimmed, trim
 
@@ -290,3 +291,17 @@ def test_pictures_keep_their_width(muxer: str, codec: str):
 def aspect(data: bytes) -> float:
     with av.open(io.BytesIO(data)) as container:
         return float(container.streams.video[0].sample_aspect_ratio or 1)
+
+
+def test_packets_without_a_duration_last_until_the_next():
+    def packet(pts: int, duration: int) -> av.Packet:
+        made = av.Packet(b"x")
+        made.pts, made.duration, made.time_base = pts, duration, Fraction(1, 1000)
+        return made
+
+    packets = [packet(500, 0), packet(0, 0), packet(800, 0), packet(700, 40)]
+    fill_durations(packets)
+    assert [p.duration for p in packets] == [200, 500, 40, 40]
+    alone = [packet(3, 0)]
+    fill_durations(alone)
+    assert alone[0].duration == 0

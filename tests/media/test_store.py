@@ -360,3 +360,12 @@ def test_all_steps_of_a_clip_share_a_decoder_until_its_way_ends() -> None:
     store.discard(ref)
     assert store.view(ref).audio() is not None
     assert [count for count in decoder.steps if count] == [2, 2, 1]
+
+
+def test_clips_whose_way_never_ended_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avagent.media.store._MOST_CLIPS", 2)
+    clips = [sample(mp4=build(Recipe(frames=12 + number))) for number in range(3)]
+    store = MediaStore(64 << 20, Shard(*clips))
+    for ref, _ in clips:
+        assert store.view(ref).audio() is not None
+    assert set(store._decoders) == {ref.content_sha256 for ref, _ in clips[1:]}
