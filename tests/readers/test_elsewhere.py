@@ -1,4 +1,4 @@
-"""Refined shards where people already are, as docs/training.md shows: Hugging Face datasets, webdataset, torchcodec."""
+"""Refined shards where people already are, as docs/python.md shows: Hugging Face datasets, webdataset, torchcodec."""
 
 from __future__ import annotations
 
