@@ -15,8 +15,9 @@ from avagent.media.container import decode_audio
 from avagent.records.decisions import read_decisions
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pipelines"))
+from media_samples import Recipe, build, tone_bursts
 from runs import members, refined
-from scripted_runs import scripted_ports, write_corpus, write_recipe
+from scripted_runs import scripted_ports, wav, write_corpus, write_recipe
 from shard_tools import tar_bytes
 
 
@@ -80,6 +81,24 @@ def test_media_is_what_a_run_would_write_but_for_the_tag(corpus: Path):
     written = decode_audio(edited.media().data)
     assert written is not None
     np.testing.assert_allclose(written.samples, edited.audio.samples, atol=1e-4)
+
+
+def test_a_clip_shows_itself_and_nothing_of_a_shard_is_taken_for_html(tmp_path: Path):
+    film = build(Recipe(sound=tone_bursts()))
+    silent = build(Recipe(audio_codec=None))
+    files = [("<b>x&.mp4", film), ("silent.mp4", silent), ("bad.mp4", b"nothing"), ("sound.wav", wav(1))]
+    (tmp_path / "a.tar").write_bytes(tar_bytes(files))
+    clips = av.open(str(tmp_path))
+    html = clips["<b>x&"].edit(av.Shift(milliseconds=100))._repr_html_()
+    assert "<b>x&" not in html
+    assert "&lt;b&gt;x&amp;" in html
+    assert (html.count("<video"), html.count('class="spectrum"'), html.count("Picture at")) == (2, 2, 6)
+    assert 'src="data:video/webm;base64,' in html
+    assert film[:40] not in html.encode()
+    assert "There is no sound" in clips["silent"]._repr_html_()
+    assert "cannot be shown" in clips["bad"]._repr_html_()
+    assert clips["sound"]._repr_html_().count("<audio") == 1
+    assert "&lt;b&gt;x&amp;" in clips._repr_html_()
 
 
 def test_refining_decides_as_a_run_does(corpus: Path, scripted: str, tmp_path: Path):

@@ -150,6 +150,11 @@ class Clip:
         decoder = process_decoder(shards.decoding)
         return repair_sound(clip, self.actions, audio_codec=codec, limits=shards.media, decoder=decoder)
 
+    def _repr_html_(self) -> str:
+        from avagent.api.html import show  # noqa: PLC0415  (encoders that only a look needs)
+
+        return show(self, self._tools.shards)
+
     def __repr__(self) -> str:
         edits = f", {' + '.join(action.kind for action in self.actions)}" if self.actions else ""
         outcome = f", {self.decision.outcome}: {self.decision.reason}" if self.decision else ""
