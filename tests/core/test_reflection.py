@@ -110,7 +110,7 @@ def test_a_steady_programme_is_no_noise():
 
 def test_a_sound_of_a_second_may_be_one_event():
     assert judge(FILTER, replace(NOISY, duration=1.0), removed=NOISE) is Objection.NO_NOISE
-    assert judge(FILTER, replace(NOISY, duration=2.0), removed=NOISE) is None
+    assert judge(FILTER, replace(NOISY, duration=2.5), removed=NOISE) is None
 
 
 def test_dense_music_is_no_noise():

@@ -55,8 +55,8 @@ DRIFT_DB = 4.5
 LINES_IN_NOISE = 0.4
 CLEARER_DB = 4.0
 """What a filter has to win of the measured SNR: half of what even a mild one wins where there is noise."""
-STEADY_FOR_S = 1.5
-"""A sound of about a second may be one event, which is as steady as noise while it lasts."""
+STEADY_FOR_S = 2.0
+"""A sound of a second or two may be one event, which is as steady as noise while it lasts."""
 DENSE_DB = 3.0
 """SNR up to which steady noise alone is measured. Of music it cannot be told from a dense arrangement."""
 LEAST_REST_DB = -14.0
