@@ -180,7 +180,7 @@ def _edited(rows: Sequence[Row]) -> Iterator[str]:
 def faults_table(rows: Sequence[Row], bootstraps: int) -> tuple[list[str], Any]:
     """By fault: how often a right action is accepted, judged by scores alone and by effects as well."""
     lines = [
-        "| fault | clips | right, by scores alone | by effects too | change (points) | farther from clean | by effects too |",
+        "| fault | clips | right, by scores | by effects too | change (points) | farther from clean | by effects too |",
         "|---|---|---|---|---|---|---|",
     ]
     figures: dict[str, Any] = {}
