@@ -34,7 +34,7 @@ from avagent.core.evidence import (
     too_quiet,
     wrong_tempo,
 )
-from avagent.core.facts import Facts
+from avagent.core.facts import Facts, NoiseColour
 from avagent.core.plan import Plan
 from avagent.core.programme import music_is_heard, steady_programme
 from avagent.core.scores import Scores
@@ -185,7 +185,9 @@ def _of_filter(removed: Removed | None, before: Facts, after: Facts, captions: C
 
 
 def _may_be_dense(facts: Facts, captions: Captions | None) -> bool:
-    return facts.duration < EVENT_S or (captions is not None and music_is_heard(captions))
+    """The spectrum of music falls: a white or blue floor is none of it."""
+    falls = facts.noise_colour not in (NoiseColour.WHITE, NoiseColour.BLUE)
+    return facts.duration < EVENT_S or (falls and captions is not None and music_is_heard(captions))
 
 
 def _is_too_strong(removed: Removed, noise_db: float) -> bool:
