@@ -180,8 +180,8 @@ def _edited(rows: Sequence[Row]) -> Iterator[str]:
 def faults_table(rows: Sequence[Row], bootstraps: int) -> tuple[list[str], Any]:
     """By fault: how often a right action is accepted, judged by scores alone and by effects as well."""
     lines = [
-        "| fault | clips | right, by scores alone | right, by effects as well | change (points) |",
-        "|---|---|---|---|---|",
+        "| fault | clips | right, by scores | by effects too | change (points) | farther from clean | by effects too |",
+        "|---|---|---|---|---|---|---|",
     ]
     figures: dict[str, Any] = {}
     for fault in dict.fromkeys(row["case"] for row in rows):
@@ -191,7 +191,13 @@ def faults_table(rows: Sequence[Row], bootstraps: int) -> tuple[list[str], Any]:
         figures[fault] = {"scores": before, "effects": after}
         count = len({row["clip"] for row in group})
         change = 100 * (after[0] - before[0])
-        lines.append(f"| {fault} | {count} | {shown(before)} | {shown(after)} | {change:+.1f} |")
+        harm = [
+            sum(r["reflection"] == name and (r["gain"] or 0.0) < 0.0 for r in group) for name in ("scores", "effects")
+        ]
+        figures[fault]["farther"] = harm
+        lines.append(
+            f"| {fault} | {count} | {shown(before)} | {shown(after)} | {change:+.1f} | {harm[0]} | {harm[1]} |"
+        )
     refused = Counter(
         f"{row['case']}: {objection}"
         for row in rows

@@ -58,6 +58,7 @@ from avagent.core.reflection import Objection, mismatched
 from avagent.core.scores import Scores
 from avagent.core.state import ClipDecision
 from avagent.dsp.faults import Clipping, Dropouts, Fault, HumFault, Lag, Level, Noise, SpeedChange, inject
+from avagent.dsp.measures.effect import si_sdr
 from avagent.media.effects import Known, reflect_on
 from avagent.models.baselines.eager import MILD_FILTERS, STRONG_CHANGES, STRONG_FILTERS
 from avagent.models.embedded.remedies import noise_filters
@@ -251,6 +252,15 @@ def run_planners(options: argparse.Namespace, target: Path) -> None:
             file.flush()
 
 
+def _gain(clean: ArrayView, spoilt: ArrayView, decision: ClipDecision) -> float | None:
+    """Change of the SI-SDR against the clean sound, in dB; None: nothing was edited, or it cannot be compared."""
+    edited = spoilt.edited(decision.actions).audio().samples
+    if not decision.actions or edited.shape != clean.sound.samples.shape:
+        return None
+    before, after = si_sdr(clean.sound.samples, spoilt.sound.samples), si_sdr(clean.sound.samples, edited)
+    return None if before is None or after is None else after - before
+
+
 def fault_clips(options: argparse.Namespace) -> list[Clip]:
     """Recordings under pictures of other things; or, with `--scenes`, those of the demo with their own."""
     if not options.scenes:
@@ -270,7 +280,9 @@ def run_faults(options: argparse.Namespace, target: Path) -> None:
                     decision = decide_clip(view, ports, _policy(reflection), captions)
                     row = decision_row(clip, name, "embedded", decision)
                     right = bool(repairs & set(row["actions"]))
-                    file.write(json.dumps({**row, "reflection": str(reflection), "right": right}) + "\n")
+                    gain = _gain(clip.view, view, decision)
+                    more = {"reflection": str(reflection), "right": right, "gain": gain}
+                    file.write(json.dumps({**row, **more}) + "\n")
             file.flush()
 
 

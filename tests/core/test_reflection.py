@@ -109,15 +109,18 @@ def test_a_steady_programme_is_no_noise():
 
 
 def test_a_sound_of_a_second_may_be_one_event():
-    assert judge(FILTER, replace(NOISY, duration=1.0), removed=NOISE) is Objection.NO_NOISE
-    assert judge(FILTER, replace(NOISY, duration=2.0), removed=NOISE) is None
+    loud = replace(NOISE, share_db=-2.5, rest_db=-4.0)
+    dense = replace(NOISY, snr=Estimate(0.5, 0.9))
+    assert judge(FILTER, replace(dense, duration=1.0), removed=loud) is Objection.STEADY_PROGRAMME
+    assert judge(FILTER, replace(NOISY, duration=1.0), removed=NOISE) is None
 
 
 def test_dense_music_is_no_noise():
     rock = Captions(audio=Caption("music", (Tag("Music", 0.9),)), video=None)
     loud = replace(NOISE, share_db=-2.5, rest_db=-4.0)
-    dense = replace(NOISY, snr=Estimate(0.5, 0.9))
+    dense = replace(NOISY, snr=Estimate(0.5, 0.9), noise_colour=NoiseColour.BROWN)
     assert judge(FILTER, dense, captions=rock, removed=loud) is Objection.STEADY_PROGRAMME
+    assert judge(FILTER, replace(dense, noise_colour=NoiseColour.WHITE), captions=rock, removed=loud) is None
     assert judge(FILTER, dense, removed=loud) is None
     assert judge(FILTER, NOISY, captions=rock, removed=NOISE) is None
 

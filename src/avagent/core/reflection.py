@@ -34,7 +34,7 @@ from avagent.core.evidence import (
     too_quiet,
     wrong_tempo,
 )
-from avagent.core.facts import Facts
+from avagent.core.facts import Facts, NoiseColour
 from avagent.core.plan import Plan
 from avagent.core.programme import music_is_heard, steady_programme
 from avagent.core.scores import Scores
@@ -55,10 +55,9 @@ DRIFT_DB = 4.5
 LINES_IN_NOISE = 0.4
 CLEARER_DB = 4.0
 """What a filter has to win of the measured SNR: half of what even a mild one wins where there is noise."""
-STEADY_FOR_S = 1.5
-"""A sound of about a second may be one event, which is as steady as noise while it lasts."""
-DENSE_DB = 3.0
-"""SNR up to which steady noise alone is measured. Of music it cannot be told from a dense arrangement."""
+DENSE_DB, EVENT_S = 2.5, 2.0
+"""SNR up to which steady noise alone is measured. Of music it cannot be told from a dense arrangement, and of a second
+or two not from one event, which is as steady as noise while it lasts."""
 LEAST_REST_DB = -14.0
 """A filter that leaves less than a 25th of the power leaves no programme."""
 EXCESS_DB = 1.5
@@ -165,8 +164,7 @@ def mismatched(scores: Scores) -> bool:
 
 def _of_filter(removed: Removed | None, before: Facts, after: Facts, captions: Captions | None) -> Objection | None:
     hum, possible = humming(before), humming(before, POSSIBLE_HUM_CONFIDENCE)
-    noise = noisy(before) and before.duration >= STEADY_FOR_S
-    if not possible and not noise:
+    if not possible and not noisy(before):
         return Objection.NO_NOISE
     if not possible and captions is not None and steady_programme(captions):
         return Objection.STEADY_PROGRAMME
@@ -180,10 +178,16 @@ def _of_filter(removed: Removed | None, before: Facts, after: Facts, captions: C
         return Objection.TOO_STRONG
     if possible and _is_hum(removed, NOISE_LIKE[0] if hum else STEADY_TONES):
         return None
-    if before.snr is not None and before.snr.value < DENSE_DB and captions is not None and music_is_heard(captions):
+    if before.snr is not None and before.snr.value < DENSE_DB and _may_be_dense(before, captions):
         return Objection.STEADY_PROGRAMME
-    clear = noise and _is_clearer(before, after)
+    clear = noisy(before) and _is_clearer(before, after)
     return None if clear and _is_noise(removed) else Objection.NOT_NOISE
+
+
+def _may_be_dense(facts: Facts, captions: Captions | None) -> bool:
+    """The spectrum of music falls: a white or blue floor is none of it."""
+    falls = facts.noise_colour not in (NoiseColour.WHITE, NoiseColour.BLUE)
+    return facts.duration < EVENT_S or (falls and captions is not None and music_is_heard(captions))
 
 
 def _is_too_strong(removed: Removed, noise_db: float) -> bool:
