@@ -93,7 +93,7 @@ def render(report: Report) -> Iterator[bytes]:
         filters=_filters(report.clips),
         drift=report.drift,
         drift_tables=None if report.drift is None else _drift_tables(report.facts, report.drift.facts),
-        sections=_SECTIONS,
+        sections=(*_SECTIONS[:-1], ("review", "Review"), _SECTIONS[-1]) if report.review else _SECTIONS,
         next_command=f"avagent apply --decisions {shlex.quote(report.output)}",
     )
     stream.enable_buffering(64)
