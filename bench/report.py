@@ -2,8 +2,8 @@
 
     python bench/report.py [--rows N] [--clips N]
 
-The clips are those of the demo under several keys, refined with the embedded models once (kept in `.cache/bench`). The
-rows are drawn at random, three rounds to two clips; their media are not there, and the page says so.
+The clips are those of the demo under several keys, with the demo's decisions (kept in `.cache/bench`). The rows are
+drawn at random, three rounds to two clips; their media are not there, and the page says so.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from avagent.records.manifest import CLIPS_COLUMNS, ROUNDS_COLUMNS
+from avagent.pipelines.run import list_inputs
+from avagent.records.decisions import read_decisions, write_decisions
+from avagent.records.manifest import CLIPS_COLUMNS, ROUNDS_COLUMNS, decisions_url
+from avagent.shards.formats import read_shard
+from avagent.shards.samples import LoadedClip
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".cache" / "bench" / "report"
@@ -76,25 +81,46 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
 def refined(clips: int) -> Path:
-    """A run of so many clips."""
+    """A run of so many clips: the demo's decisions on the demo's clips, under as many keys as it takes, applied."""
     output = WORK / f"run-{clips}"
     if (output / "_SUCCESS").exists():
         return output
-    demo, shards = WORK / "demo", WORK / f"in-{clips}"
-    if not (demo / "truth.json").exists():
-        command = [sys.executable, str(ROOT / "examples/demo/build_corpus.py"), "--to", str(demo)]
-        subprocess.run(command, check=True)
+    demo, decided, shards = WORK / "demo", WORK / "decided", WORK / f"in-{clips}"
+    if not (decided / "_manifest" / "clips.parquet").exists():
+        _python(str(ROOT / "examples/demo/build_corpus.py"), "--to", str(demo))
+        _avagent("refine", "--input", str(demo / "shards"), "--output", str(decided), "--decide-only")
     shards.mkdir(parents=True, exist_ok=True)
     copies(sorted((demo / "shards").glob("*.tar")), shards, clips)
-    command = [sys.executable, "-m", "avagent.pipelines.cli", "refine", "--input", str(shards), "--output", str(output)]
-    subprocess.run(command, check=True)
+    known = {d.ref.content_sha256: d for file in _decided(decided) for d in read_decisions(str(file))}
+    target = WORK / f"decided-{clips}"
+    urls = [str(path) for path in sorted(shards.glob("*.tar"))]
+    for url in urls:
+        items = [item for item in read_shard(url) if isinstance(item, LoadedClip)]
+        write_decisions(
+            decisions_url(str(target), url), [replace(known[i.ref.content_sha256], ref=i.ref) for i in items]
+        )
+    run = json.loads((decided / "_manifest" / "run.json").read_text("utf-8"))
+    inputs = [{"url": shard.url, "bytes": shard.nbytes, "version": shard.version} for shard in list_inputs(urls)]
+    (target / "_manifest" / "run.json").write_text(json.dumps({**run, "inputs": inputs}), "utf-8")
+    _avagent("apply", "--decisions", str(target), "--output", str(output))
     return output
+
+
+def _decided(output: Path) -> list[Path]:
+    return sorted((output / "_manifest" / "decisions").glob("*.jsonl"))
+
+
+def _avagent(*arguments: str) -> None:
+    _python("-m", "avagent.pipelines.cli", *arguments)
+
+
+def _python(*arguments: str) -> None:
+    subprocess.run([sys.executable, *arguments], check=True, cwd=ROOT)
 
 
 def copies(sources: list[Path], target: Path, clips: int) -> None:
     """The clips again and again, each time under other keys, a shard for each turn."""
-    turn = left = 0
-    left = clips
+    turn, left = 0, clips
     while left > 0:
         with tarfile.open(target / f"copy-{turn:06d}.tar", "w", format=tarfile.USTAR_FORMAT) as archive:
             keys: set[str] = set()

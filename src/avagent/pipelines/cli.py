@@ -32,6 +32,7 @@ COMMANDS = {
     "convert": "Write WebDataset shards as TFRecord, or back.",
     "replay": "Decide on the dead letters of a run again, and merge them.",
     "report": "Write one HTML page about a run, with clips to look at and listen to.",
+    "review": "Write a page on which to accept and reject decisions, for `apply --review`.",
     "inspect": "Show what is in a shard.",
     "verify": "Check an output folder against its own records.",
     "plan-data": "Make training pairs for a planner from clean shards.",

@@ -1,19 +1,29 @@
-"""What a report holds a run's scores against: those of pairs that belong together, and of pairs that do not."""
+"""The recipe of a run, and the scores of pairs that belong together, and of pairs that do not, to compare with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from avagent.core.calibration import Calibration, Calibrations
 from avagent.core.calibration_fit import ScoredPair, sides
-from avagent.core.errors import AVAgentError
+from avagent.core.errors import AVAgentError, UsageError
 from avagent.pipelines.recipe import Recipe
 from avagent.pipelines.wiring import SCORER, SCORES, scorer_section
 from avagent.records.calibration_files import read_calibrations, read_pairs
 from avagent.report.charts import ScoreCurve
 from avagent.report.facts import histogram
+
+
+def run_recipe(run: dict[str, Any], output: str) -> Recipe:
+    """The recipe of a run. Raises UsageError: it is of another version."""
+    try:
+        return Recipe.model_validate(run["recipe"])
+    except ValidationError as error:
+        raise UsageError(f"the recipe of the run in {output} cannot be used: {error}") from error
 
 
 def score_curves(recipe: Recipe) -> Mapping[str, ScoreCurve]:

@@ -46,8 +46,8 @@ class Provenance:
 
 
 def decision_to_json(decision: ClipDecision) -> str:
-    """One line of JSON; an evaluation and a remark only where there is one."""
-    absent = {name for name in ("evaluation", "remark") if getattr(decision, name) is None}
+    """One line of JSON; an evaluation, a remark and a review only where there is one."""
+    absent = {name for name in ("evaluation", "remark", "review") if getattr(decision, name) is None}
     return _DECISIONS.dump_json((decision,), exclude={0: absent} if absent else None)[1:-1].decode()
 
 
@@ -134,6 +134,8 @@ def clip_record(decision: ClipDecision, provenance: Provenance) -> bytes:
         record["evaluation"] = asdict(decision.evaluation)
     if decision.remark is not None:
         record["remark"] = decision.remark
+    if decision.review is not None:
+        record["review"] = {"by": "person", **asdict(decision.review)}
     return dump(record)
 
 

@@ -35,6 +35,7 @@ class Group(StrEnum):
     LITTLE_EVIDENCE = "little_evidence"
     FAILED = "failed"
     RANDOM = "random"
+    EDITED = "edited"
 
 
 SHARES: Mapping[Group, float] = {
@@ -46,6 +47,9 @@ SHARES: Mapping[Group, float] = {
     Group.RANDOM: 0.2,
 }
 """Of all clips that are shown; what a group cannot fill goes to random ones."""
+
+EVERY_EDIT: Mapping[Group, float] = {Group.EDITED: 1.0}
+"""For a review: the clips that were edited, those with the smallest margins first."""
 
 
 @dataclass(slots=True)
@@ -74,10 +78,17 @@ class Choice:
         keys: asked for, whatever becomes of the others.
         margins: of alignment and synchronization, as the run has them.
         seed: of the random ones.
+        shares: of the groups.
     """
 
     def __init__(
-        self, count: int, keys: Collection[str] = (), *, margins: tuple[float, float] = (0.0, 0.0), seed: int = SEED
+        self,
+        count: int,
+        keys: Collection[str] = (),
+        *,
+        margins: tuple[float, float] = (0.0, 0.0),
+        seed: int = SEED,
+        shares: Mapping[Group, float] = SHARES,
     ) -> None:
         self._count = count
         self._keys = list(keys)
@@ -85,7 +96,8 @@ class Choice:
         self._seed = np.uint64(seed)
         self._asked: list[dict[str, Any]] = []
         self._failed: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-        self._best: dict[Group, list[tuple[float, int, dict[str, Any]]]] = {group: [] for group in SHARES}
+        self._best: dict[Group, list[tuple[float, int, dict[str, Any]]]] = {group: [] for group in shares}
+        self._shares = shares
         self._seen = 0
 
     def add(self, batch: Any) -> None:
@@ -99,6 +111,7 @@ class Choice:
         # What could be scored only before, or only after, has no margin to be small.
         known = ~np.isnan(over)
         largest = np.where(known, over, -np.inf).max(axis=0)
+        self._offer(Group.EDITED, batch, np.where(improved, -np.where(known.any(axis=0), largest, 0.0), np.nan))
         self._offer(Group.SMALL_MARGIN, batch, np.where(improved & known.any(axis=0), -largest, np.nan))
         self._offer(Group.LARGE_EDIT, batch, np.where(improved, _edit_size(batch), np.nan))
         self._offer(Group.LITTLE_EVIDENCE, batch, np.where(improved, _little_evidence(batch), np.nan))
@@ -115,7 +128,7 @@ class Choice:
         for row in self._asked:
             _put(found, row, Group.ASKED)
         most = self._count + len(found)
-        for group, share in SHARES.items():
+        for group, share in self._shares.items():
             rows = self._failures() if group is Group.FAILED else self._ranked(group)
             quota = max(1, round(share * self._count)) if group is not Group.RANDOM else most
             for row in rows[: quota if group is not Group.RANDOM else len(rows)]:
@@ -129,7 +142,9 @@ class Choice:
 
     def _offer(self, group: Group, batch: Any, values: Values) -> None:
         """The rows with the largest values; NaN: does not belong to the group."""
-        kept = self._best[group]
+        kept = self._best.get(group)
+        if kept is None or not self._count:
+            return
         fit = np.flatnonzero(~np.isnan(values))
         if len(kept) >= self._count:
             fit = fit[values[fit] > kept[0][0]]

@@ -9,14 +9,14 @@ from typing import Any
 from avagent import storage
 from avagent.records.manifest import CLIPS_FILE, ROUNDS_FILE
 from avagent.report.charts import ScoreCurve
-from avagent.report.choice import Choice, Chosen
+from avagent.report.choice import EVERY_EDIT, SHARES, Choice, Chosen
 from avagent.report.clips import ClipPage, MediaRequest, with_decisions, with_media
 from avagent.report.drift import read_drift
 from avagent.report.facts import RunFacts, batches
 from avagent.report.page import Report, render
 from avagent.shards.formats import ShardOptions
 
-REPORT_FILE = "report.html"
+REPORT_FILE, REVIEW_FILE = "report.html", "review.html"
 _BASE64 = 4 / 3
 _MARKUP = 16_384
 """What the page says of a clip besides its media, in bytes, at least."""
@@ -36,6 +36,7 @@ class ReportRequest:
         previous: an earlier run to compare with; None: none.
         moved: folder where the input shards lie by now; None: where they were.
         curves: of the scorer's calibration, by score.
+        review: whether edits, all of them, are to be accepted and rejected on the page.
     """
 
     output: str
@@ -47,6 +48,7 @@ class ReportRequest:
     previous: str | None = None
     moved: str | None = None
     curves: Mapping[str, ScoreCurve] = field(default_factory=dict[str, ScoreCurve])
+    review: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,7 @@ def make_report(request: ReportRequest, url: str) -> Made:
         clips=_clips(request, chosen),
         missing=choice.missing(),
         curves=request.curves,
+        review=request.review,
         drift=read_drift(request.output, request.previous) if request.previous is not None else None,
     )
     nbytes = 0
@@ -101,6 +104,7 @@ def _read(request: ReportRequest) -> tuple[RunFacts, Choice]:
         request.clips,
         request.keys,
         margins=(margins.get("min_gain_alignment", 0.0), margins.get("min_gain_synchronization", 0.0)),
+        shares=EVERY_EDIT if request.review else SHARES,
     )
     facts = RunFacts()
     for batch in batches(request.output, CLIPS_FILE):

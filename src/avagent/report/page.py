@@ -17,6 +17,7 @@ import jinja2
 from markupsafe import Markup
 
 from avagent import __version__
+from avagent.core.review import UNSURE, confidence
 from avagent.report import drift, words
 from avagent.report.charts import HEIGHT, WIDTH, ScoreCurve, score_charts
 from avagent.report.clips import ClipPage
@@ -27,7 +28,6 @@ from avagent.report.pictures import COLUMNS, frequency_ticks
 from avagent.report.timings import Timings
 
 _TEMPLATES = files("avagent.report").joinpath("templates")
-_SCRIPTS = ("report.js",)
 _STYLE = "report.css"
 _SECTIONS = (
     ("outcomes", "Outcomes"),
@@ -54,6 +54,7 @@ class Report:
         missing: keys that were asked for and are not there.
         curves: of the scorer's calibration, by score.
         drift: against an earlier run; None: none was named.
+        review: whether edits can be accepted and rejected on it.
     """
 
     output: str
@@ -63,17 +64,19 @@ class Report:
     missing: Sequence[str] = ()
     curves: Mapping[str, ScoreCurve] = field(default_factory=dict[str, ScoreCurve])
     drift: Drift | None = None
+    review: bool = False
 
 
 def render(report: Report) -> Iterator[bytes]:
     """The page, piece by piece: it may have tens of MB."""
-    style, script = _text(_STYLE), "\n".join(map(_text, _SCRIPTS))
+    style, script = _text(_STYLE), "\n".join(map(_text, _scripts(report)))
     threshold = float(report.run["recipe"]["policy"]["threshold"])
     template = _environment().get_template("report.html.j2")
     stream = template.stream(
         report=report,
-        title="Report",
-        review=False,
+        title="Review" if report.review else "Report",
+        review=report.review,
+        edited=report.facts.outcomes["improved"],
         facts=report.facts,
         run=report.run,
         version=__version__,
@@ -90,12 +93,28 @@ def render(report: Report) -> Iterator[bytes]:
         filters=_filters(report.clips),
         drift=report.drift,
         drift_tables=None if report.drift is None else _drift_tables(report.facts, report.drift.facts),
-        sections=_SECTIONS,
+        sections=(*_SECTIONS[:-1], ("review", "Review"), _SECTIONS[-1]) if report.review else _SECTIONS,
         next_command=f"avagent apply --decisions {shlex.quote(report.output)}",
     )
     stream.enable_buffering(64)
     for piece in stream:
         yield piece.encode("utf-8", "replace")
+
+
+def _scripts(report: Report) -> list[str]:
+    return ["report.js", "review.js"] if report.review else ["report.js"]
+
+
+def edits(clip: ClipPage) -> list[dict[str, Any]]:
+    """What was done to a clip, and how sure it was that it is for something: what rules go by."""
+    decision = clip.decision
+    actions = decision.actions if decision is not None else ()
+    return [{"kind": a.kind, "confidence": confidence(decision, a)} for a in actions if decision is not None]
+
+
+def rule_kinds(facts: RunFacts) -> list[tuple[str, int, bool]]:
+    """Actions that were kept in any clip: kind, rounds, whether there may be little confidence in them."""
+    return [(kind, found.kept, kind in UNSURE) for kind, found in sorted(facts.actions.items()) if found.kept]
 
 
 def _ended(facts: RunFacts, outcome: str) -> list[tuple[str, int]]:
@@ -159,6 +178,8 @@ def _environment() -> jinja2.Environment:
         "HEIGHT": HEIGHT,
         "COLUMNS": COLUMNS,
         "kinds": kinds,
+        "edits": edits,
+        "rule_kinds": rule_kinds,
         "change": words.change,
         "reason": words.reason,
         "findings": findings,

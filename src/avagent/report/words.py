@@ -26,6 +26,7 @@ GROUPS: Mapping[str, str] = {
     Group.LITTLE_EVIDENCE: "doubtful: little evidence of time",
     Group.FAILED: "failed",
     Group.RANDOM: "random",
+    Group.EDITED: "to be reviewed",
 }
 STOPS: Mapping[str, str] = {
     "threshold": "everything that could be scored reached the threshold",

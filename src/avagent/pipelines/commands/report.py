@@ -6,15 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from pydantic import ValidationError
 
 from avagent import storage
-from avagent.core.errors import UsageError
 from avagent.pipelines.console import make_console, tell
 from avagent.pipelines.options import LOCATION, json_option
-from avagent.pipelines.recipe import Recipe
 from avagent.pipelines.request import read_run
-from avagent.pipelines.score_curves import score_curves
+from avagent.pipelines.score_curves import run_recipe, score_curves
 from avagent.report.make import REPORT_FILE, Made, ReportRequest, make_report
 
 _MEGABYTE = 1_000_000
@@ -61,14 +58,6 @@ def report(output: str, target: str | None, clips: int, keys: tuple[str, ...], *
     made = make_report(request, target or storage.join(output, REPORT_FILE))
     tell(make_console(), asdict(made), lambda: _show(made))
     return 0
-
-
-def run_recipe(run: dict[str, Any], output: str) -> Recipe:
-    """The recipe of a run. Raises UsageError: it is of another version."""
-    try:
-        return Recipe.model_validate(run["recipe"])
-    except ValidationError as error:
-        raise UsageError(f"the recipe of the run in {output} cannot be used: {error}") from error
 
 
 def _show(made: Made) -> None:
