@@ -7,7 +7,7 @@ little with it, for evidence is in powers of e.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -32,13 +32,18 @@ START_MS = 40.0
 """The same at the start of clips of another tempo, which mostly begin together."""
 EXPECTED_TEMPO = 0.8
 """Share of clips at another tempo whose sound lasts as much longer than the picture as its tempo says."""
+TOUCHES_ALONE, MOTION_ALONE = 0.5, 0.2
+"""Where both speak: how often sounds come of touches and the motion before them tells another time, and of motion as
+such. In the other clips both tell the same."""
 SHARED = 0.75
-"""Weight of touches and of motion where both speak, so that sounds of other clips are as rarely taken for their own as
-by touches alone (1,500 mismatched pairs of recordings that report nothing)."""
+"""Weight of each where both tell the same, so that sounds of other clips are as rarely taken for their own as by
+touches alone (1,500 mismatched pairs of recordings that report nothing)."""
 SURE = 0.95
 """Probability of being out of time from which an edit is proposed, and of a relation from which anything is said."""
 _AROUND_MS, _AROUND_STEPS = 120.0, 2
-_LIPS = "lips"
+_LIPS, _TOUCHES, _MOTION = "lips", "touches", "motion"
+_MISMATCH_ERROR = 0.005
+"""Share by which the durations' ratio misses the tempo: a picture, a codec's block."""
 _SPOKE = 0.0
 
 
@@ -114,7 +119,8 @@ def judge_lips(cue: TimeCue) -> TimeJudgement:
 def judge_time(cues: Sequence[TimeCue], expected_tempo: float | None = None) -> TimeJudgement:
     """Combine all cues of a clip.
 
-    Lips are one witness. Touches and motion hear the same onsets: of what each says alone not all counts together.
+    Lips are one witness, touches and motion together another: they hear the same onsets. A thing that slides until it
+    strikes moves most long before it sounds, so that each of them may be right by itself.
 
     Args:
         cues: at least one, at most one of each name.
@@ -129,10 +135,10 @@ def judge_time(cues: Sequence[TimeCue], expected_tempo: float | None = None) -> 
     if not heard:
         return TimeJudgement(in_time=None, reason=next(str(c.reason) for c in cues))
     lips = [_full(cue) for cue in heard if cue.name == _LIPS]
-    onsets = [_full(cue) for cue in heard if cue.name != _LIPS]
+    onsets = {cue.name: _full(cue) for cue in heard if cue.name != _LIPS}
     evidence = np.sum(lips, axis=0) if lips else np.zeros((TEMPO_STEPS, lag_grid().size))
     if onsets:
-        told = (SHARED if len(onsets) > 1 else 1.0) * np.sum(onsets, axis=0)
+        told = _of_onsets(onsets)
         # A talker moves for other reasons as well: motion that fits the voice nowhere says nothing against it.
         evidence = evidence + (np.logaddexp(told, 0.0) - np.log(2.0) if lips else told)
     in_time, moved = _priors(expected_tempo)
@@ -141,10 +147,20 @@ def judge_time(cues: Sequence[TimeCue], expected_tempo: float | None = None) -> 
     weight = np.exp(evidence - top)
     unrelated = UNRELATED * float(np.exp(-top))
     joint = (in_time + moved) * weight
-    return _judgement(joint, unrelated, spoke)
+    return _judgement(joint, unrelated, spoke, expected_tempo)
 
 
-def _judgement(joint: Array, unrelated: float, spoke: tuple[str, ...]) -> TimeJudgement:
+def _of_onsets(told: Mapping[str, Array]) -> Array:
+    """What touches and motion say together: one of them is the witness, or both are."""
+    if len(told) == 1:
+        return next(iter(told.values()))
+    touches, motion = told[_TOUCHES], told[_MOTION]
+    alone = np.logaddexp(np.log(TOUCHES_ALONE) + touches, np.log(MOTION_ALONE) + motion)
+    both = np.log(1.0 - TOUCHES_ALONE - MOTION_ALONE) + SHARED * (touches + motion)
+    return np.asarray(np.logaddexp(alone, both), np.float64)
+
+
+def _judgement(joint: Array, unrelated: float, spoke: tuple[str, ...], expected_tempo: float | None) -> TimeJudgement:
     """From the joint probability of lag and tempo, not normalised."""
     inside = _window()
     related = float(joint.sum())
@@ -164,6 +180,8 @@ def _judgement(joint: Array, unrelated: float, spoke: tuple[str, ...]) -> TimeJu
     tempo, tempo_error = _moments(joint[near].sum(axis=1), tempo_grid()[near[0][:, 0]])
     if peak[0] == TEMPO_STEPS // 2:
         tempo = 1.0
+    elif expected_tempo is not None:
+        tempo, tempo_error = _with_durations(tempo, tempo_error, expected_tempo)
     return TimeJudgement(
         in_time=min(1.0, float(joint[inside].sum()) / related),
         out_of_time=min(1.0, out_of_time),
@@ -173,6 +191,15 @@ def _judgement(joint: Array, unrelated: float, spoke: tuple[str, ...]) -> TimeJu
         tempo_error=round(tempo_error, 4),
         cues=spoke,
     )
+
+
+def _with_durations(tempo: float, error: float, expected: float) -> tuple[float, float]:
+    """The tempo and its error, by cues and by the durations of picture and sound where both mean the same one."""
+    apart = np.log(tempo_grid()[1] / tempo_grid()[0])
+    if abs(np.log(tempo / expected)) > _AROUND_STEPS * apart:
+        return tempo, error
+    weights = max(error, 1e-4) ** -2, (_MISMATCH_ERROR * expected) ** -2
+    return (weights[0] * tempo + weights[1] * expected) / sum(weights), float(sum(weights) ** -0.5)
 
 
 def _full(cue: TimeCue) -> Array:

@@ -33,10 +33,9 @@ def synchronization(view: ClipView, frames: int = FRAMES) -> TimeJudgement:
         return TimeJudgement(in_time=None, reason="no_video" if view.frames() is None else "still_picture")
     lips = lips_of(view, waveform, frames)
     if lips.spoke:
-        told = judge_lips(lips)
-        if told.in_time is not None:
+        if facts.expected_tempo is None and (told := judge_lips(lips)).in_time is not None:
             return told
-        # They fit nowhere at the picture's tempo: at another one they may, with touches and motion.
+        # They fit nowhere at the picture's tempo, or the sound's duration names another: with touches and motion.
         return judge_time([lips, *onset_cues(*onset_strength(waveform), motion)], facts.expected_tempo)
     found = facts.timing if facts.timing is not None else TimeJudgement(in_time=None, reason="no_onsets")
     long_enough = min(waveform.duration, float(motion.times[-1] - motion.times[0])) >= LEAST_SECONDS
