@@ -4,7 +4,7 @@
 
 A coordinate search: one threshold after the other takes the value with the most right plans on the training pairs (see
 `avagent.pipelines.plan_accuracy`), in two rounds;
-ties keep the shipped value. Time is judged by probability (`avagent.core.time_judgement`): nothing there is fitted here.
+ties keep the shipped value. Time is judged by probability (`avagent.core.time_judgement`), which is not fitted here.
 `PAIRS` are folders of `avagent plan-data`; those of `--test` take no part in the fit.
 """
 
