@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avagent.core.errors import ParameterError
-from avagent.core.time_judgement import EARLY_MS, LATE_MS, SURE, TimeJudgement, judge_lips, judge_time
+from avagent.core.time_judgement import EARLY_MS, LATE_MS, SURE, TimeJudgement, fits_better_at, judge_lips, judge_time
 from avagent.core.timing import TEMPO_STEPS, TimeCue, lag_grid, tempo_grid
 
 MIDDLE = TEMPO_STEPS // 2
@@ -109,6 +109,15 @@ def test_durations_tell_the_tempo_more_exactly_than_cues() -> None:
     assert judge_time([broad], between).tempo == pytest.approx(between, rel=0.005)
     # Durations that name another one altogether are those of a sound that ends before the picture.
     assert judge_time([broad], 0.85).tempo == pytest.approx(near, rel=0.005)
+
+
+def test_a_sound_that_ends_early_is_not_taken_for_one_that_runs_fast() -> None:
+    fast, early = cue("lips", 0.0, 9.0, TEMPO_STEPS // 2 + 8), cue("lips", 0.0, 9.0)
+    named = float(tempo_grid()[TEMPO_STEPS // 2 + 8])
+    assert fits_better_at(fast, named)
+    assert not fits_better_at(early, named)
+    assert not fits_better_at(fast, None)
+    assert not fits_better_at(TimeCue(name="lips", reason="no_face"), named)
 
 
 def test_a_difference_of_duration_makes_its_tempo_likelier() -> None:

@@ -104,6 +104,15 @@ def judge_lips(cue: TimeCue) -> TimeJudgement:
     return _judgement(joint, other_voice, (cue.name,), None)
 
 
+def fits_better_at(cue: TimeCue, tempo: float | None) -> bool:
+    """Whether a cue that spoke of every tempo fits somewhere at this one better than anywhere at the picture's."""
+    if tempo is None or cue.log_ratio is None or cue.log_ratio.shape[0] == 1:
+        return False
+    row = int(np.argmin(np.abs(tempo_grid() - tempo)))
+    around = cue.log_ratio[max(0, row - _AROUND_STEPS) : row + _AROUND_STEPS + 1]
+    return float(around.max()) > float(cue.at_tempo_one.max())
+
+
 def judge_time(cues: Sequence[TimeCue], expected_tempo: float | None = None) -> TimeJudgement:
     """Combine all cues of a clip.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from avagent.core.ports import ClipView
-from avagent.core.time_judgement import TimeJudgement, judge_lips, judge_time
+from avagent.core.time_judgement import TimeJudgement, fits_better_at, judge_lips, judge_time
 from avagent.dsp.measures.lips import LEAST_SECONDS
 from avagent.dsp.measures.onset import onset_strength
 from avagent.dsp.measures.touches import onset_cues
@@ -33,9 +33,10 @@ def synchronization(view: ClipView, frames: int = FRAMES) -> TimeJudgement:
         return TimeJudgement(in_time=None, reason="no_video" if view.frames() is None else "still_picture")
     lips = lips_of(view, waveform, frames)
     if lips.spoke:
-        if facts.expected_tempo is None and (told := judge_lips(lips)).in_time is not None:
+        told = judge_lips(lips)
+        if told.in_time is not None and not fits_better_at(lips, facts.expected_tempo):
             return told
-        # They fit nowhere at the picture's tempo, or the sound's duration names another: with touches and motion.
+        # They fit nowhere at the picture's tempo, or better at that which the durations name: with touches and motion.
         return judge_time([lips, *onset_cues(*onset_strength(waveform), motion)], facts.expected_tempo)
     found = facts.timing if facts.timing is not None else TimeJudgement(in_time=None, reason="no_onsets")
     long_enough = min(waveform.duration, float(motion.times[-1] - motion.times[0])) >= LEAST_SECONDS
