@@ -100,7 +100,7 @@ def test_the_same_evidence_says_more_of_a_small_lag_than_of_a_large_one() -> Non
     small, large = (judge_lips(cue("lips", lag, 8.0)) for lag in (300.0, 1700.0))
     assert small.calls_for_an_edit
     assert not large.calls_for_an_edit
-    assert judge_lips(cue("lips", 1700.0, 12.0)).calls_for_an_edit
+    assert judge_lips(cue("lips", 1700.0, 14.0)).calls_for_an_edit
 
 
 def test_durations_tell_the_tempo_more_exactly_than_cues() -> None:

@@ -24,11 +24,11 @@ EARLY_MS, LATE_MS = -45.0, 125.0
 sound, +45 ms to -125 ms; here sound that comes late counts above 0."""
 IN_TIME, MOVED, OTHER_TEMPO, UNRELATED = 0.6, 0.17, 0.1, 0.13
 """Before anything is known: sound in time, moved, at another tempo, of another scene."""
-TALKER = 0.6, 0.35, 0.05
+TALKER = 0.6, 0.33, 0.07
 """Of a clip with a face and a voice, before anything is known: in time, moved, another person's voice."""
-MOVED_MS = 400.0
-"""Mean size of a lag where there is one: streams that start apart and late microphones are off by a fraction of a
-second. Of voices that belong to other people the best fit lies anywhere within 2 s."""
+MOVED_MS = 200.0
+"""Most probable size of a lag where there is one, half of its mean: of streams that start apart and of late
+microphones a fraction of a second. Of voices that belong to other people the best fit lies anywhere within 2 s."""
 IN_TIME_MS = 20.0
 """Standard deviation of the lag of clips that are in time: a picture's duration or less."""
 START_MS = 40.0
@@ -236,7 +236,7 @@ def _priors(expected_tempo: float | None) -> tuple[Array, Array]:
 def _by_lag(spread_ms: float) -> tuple[Array, Array]:
     """Probability of each lag about 0, and where a sound was moved: float64 [lags], 1 in all."""
     lags = lag_grid()
-    near, far = np.exp(-0.5 * (lags / spread_ms) ** 2), np.exp(-np.abs(lags) / MOVED_MS)
+    near, far = np.exp(-0.5 * (lags / spread_ms) ** 2), np.abs(lags) * np.exp(-np.abs(lags) / MOVED_MS)
     return near / near.sum(), far / far.sum()
 
 

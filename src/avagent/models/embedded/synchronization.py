@@ -10,8 +10,8 @@ from avagent.dsp.measures.touches import onset_cues
 from avagent.models.embedded.captioner import FRAMES
 from avagent.models.embedded.lip_timing import lips_of
 
-A_FACE_WAS_SEEN = ("several_faces", "face_too_small", "face_too_short")
-"""Reasons of lips that say more of a clip than that what moves has nothing to do with what sounds."""
+SAYS_MORE = ("no_face", "several_faces", "face_too_small", "face_too_short", "low_frame_rate")
+"""Why lips are silent though somebody speaks: it says more than that what moves has nothing to do with what sounds."""
 
 
 def synchronization(view: ClipView, frames: int = FRAMES) -> TimeJudgement:
@@ -40,6 +40,6 @@ def synchronization(view: ClipView, frames: int = FRAMES) -> TimeJudgement:
         return judge_time([lips, *onset_cues(*onset_strength(waveform), motion)], facts.expected_tempo)
     found = facts.timing if facts.timing is not None else TimeJudgement(in_time=None, reason="no_onsets")
     long_enough = min(waveform.duration, float(motion.times[-1] - motion.times[0])) >= LEAST_SECONDS
-    if found.in_time is None and long_enough and lips.reason in A_FACE_WAS_SEEN:
+    if found.in_time is None and long_enough and lips.reason in SAYS_MORE:
         return TimeJudgement(in_time=None, reason=lips.reason)
     return found
