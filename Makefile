@@ -84,6 +84,11 @@ $(MEDIA): tools/fetch_media.py tools/media.sha256 | $(BIN)/python
 	@mkdir -p $(@D)
 	@if $(BIN)/python tools/fetch_media.py; then touch $@; else echo "going on without the missing media" >&2; fi
 
+# Pages are tried in a real browser; without one these tests are skipped, which the script says.
+.PHONY: browser
+browser:
+	@sh tools/fetch_browser.sh >/dev/null || true
+
 .PHONY: demo
 demo: $(LIGHT) $(MEDIA)  ## repair real clips with the embedded models (DEMO_CLIPS=12: only some)
 	@$(BIN)/python examples/demo/run_demo.py --output $(DEMO_OUTPUT) $(if $(DEMO_CLIPS),--clips $(DEMO_CLIPS))
@@ -101,7 +106,7 @@ planner: $(INSTALLED) $(MEDIA)  ## train the small LLM planner and compare it (u
 	@OMP_NUM_THREADS=2 $(BIN)/python examples/planner/run_planner.py --output $(PLANNER_OUTPUT)
 
 .PHONY: test
-test: $(INSTALLED) $(TESTABLE) $(MEDIA) $(FLINK)  ## every test (TESTS=tests/core: only some; EXAMPLES=20: properties try 20 times as many)
+test: $(INSTALLED) $(TESTABLE) $(MEDIA) $(FLINK) browser  ## every test (TESTS=tests/core: only some; EXAMPLES=20: properties try 20 times as many)
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --examples $(EXAMPLES) $(TESTS)
 	@if [ "$(TESTS)" = tests ]; then $(MAKE) --no-print-directory test-tfio; fi
 
@@ -113,6 +118,11 @@ lint: $(INSTALLED) $(TESTABLE)  ## style, formatting, types, import contracts, d
 	$(BIN)/lint-imports
 	$(BIN)/python tools/find_dead_code.py
 	$(BIN)/python tools/draw_rooms.py --check
+
+.PHONY: docs
+docs: $(INSTALLED)  ## the documentation site into build/site, warnings are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open build/site/index.html"
 
 .PHONY: bench
 bench: $(INSTALLED) $(MEDIA)  ## every benchmark in bench/, one after the other (BENCHES=bench/actions.py: only some)

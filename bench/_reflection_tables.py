@@ -71,14 +71,20 @@ def needless_table(rows: Sequence[Row], bootstraps: int) -> tuple[list[str], Any
     """Kept edits by action and kind of recording; what spoke against the others."""
     kinds = sorted({row["kind"] for row in rows})
     actions = sorted({row["action"] for row in rows})
-    lines = [f"| action | edits | kept | {' | '.join(kinds)} |", "|---" * (3 + len(kinds)) + "|"]
+    lines = [
+        f"| action | edits | kept | of recordings without a fault as published | {' | '.join(kinds)} |",
+        "|---" * (4 + len(kinds)) + "|",
+    ]
     figures: dict[str, Any] = {}
+    sound = [row for row in rows if not row["published"]]
     for action in (*actions, "all"):
         group = [row for row in rows if action in (row["action"], "all")]
         cells = [_kept_of([row for row in group if row["kind"] == kind]) for kind in kinds]
         found = share(group, _kept, bootstraps)
         figures[action] = {"edits": len(group), "kept": sum(map(_kept, group)), "share": found}
-        lines.append(f"| {action} | {len(group)} | {shown(found)} | {' | '.join(cells)} |")
+        fair = share([row for row in sound if action in (row["action"], "all")], _kept, bootstraps)
+        figures[action]["share_of_sound"] = fair
+        lines.append(f"| {action} | {len(group)} | {shown(found)} | {shown(fair)} | {' | '.join(cells)} |")
     clips = {row["clip"] for row in rows}
     worst = [row for row in rows if _kept(row)]
     objections = Counter(str(row["objection"]) for row in rows if row["objection"])
@@ -88,18 +94,47 @@ def needless_table(rows: Sequence[Row], bootstraps: int) -> tuple[list[str], Any
         + ", ".join(f"{name} {count}" for name, count in objections.most_common())
         + ".",
     ]
-    lines += [f"- kept: {row['clip']}: {row['parameters']}, SI-SDR {_db(row)}" for row in worst]
+    lines += ["", *_by_form(rows)]
+    worst_of = {row["clip"]: row for row in sorted(worst, key=lambda r: -_harm(r))}
+    lines += [
+        "",
+        *(
+            f"- kept: {row['clip']}: {row['action']}, SI-SDR {_db(row)}; {_as_it_came(row)}"
+            for row in worst_of.values()
+        ),
+    ]
     return lines, figures
+
+
+def _by_form(rows: Sequence[Row]) -> Iterator[str]:
+    """In which forms edits are kept, and on how many clips."""
+    yield "| form | clips | edits | kept | clips with a kept edit |"
+    yield "|---|---|---|---|---|"
+    for form in sorted({row["form"] for row in rows}):
+        group = [row for row in rows if row["form"] == form]
+        harmed = {row["clip"] for row in group if _kept(row)}
+        count = sum(map(_kept, group))
+        yield f"| {form} | {len({r['clip'] for r in group})} | {len(group)} | {count} | {len(harmed)} |"
+
+
+def _as_it_came(row: Row) -> str:
+    """What was measured of the sound before the edit."""
+    known = [(row["loudness"], "LUFS"), (row["snr"], "dB SNR"), (100.0 * row["clipping"], "% of the samples clipped")]
+    fault = f"{row['published']} as published; " if row["published"] else ""
+    return f"{fault}it came with " + ", ".join(f"{value:.1f} {unit}" for value, unit in known if value is not None)
+
+
+def _harm(row: Row) -> float:
+    return -100.0 if row["si_sdr"] is None else float(row["si_sdr"])
 
 
 def planners_table(rows: Sequence[Row], bootstraps: int) -> tuple[list[str], Any]:
     """By planner and reflection: clean clips left alone, harm of what was kept, what was claimed otherwise."""
-    cases = ("wrong soundtrack", "half missing", "muted")
+    cases = ("wrong soundtrack", "half missing", "half silent", "muted")
     lines = [
-        "| planner, judged by | clean clips | left alone | worst SI-SDR (dB) | under 25 dB | "
-        + " | ".join(f"{case} claimed" for case in cases)
-        + " |",
-        "|---" * (5 + len(cases)) + "|",
+        "| planner, judged by | clean clips | left alone | without a fault as published | left alone | "
+        "worst SI-SDR (dB) of these | under 25 dB | " + " | ".join(f"{case} claimed" for case in cases) + " |",
+        "|---" * (7 + len(cases)) + "|",
     ]
     figures: dict[str, Any] = {}
     for planner, reflection in sorted({(row["planner"], row["reflection"]) for row in rows}):
@@ -108,7 +143,9 @@ def planners_table(rows: Sequence[Row], bootstraps: int) -> tuple[list[str], Any
         if not clean:
             continue
         alone = share(clean, lambda row: not row["actions"], bootstraps)
-        edited = [row for row in clean if row["actions"]]
+        sound = [row for row in clean if not row["published"]]
+        fair = share(sound, lambda row: not row["actions"], bootstraps)
+        edited = [row for row in sound if row["actions"]]
         worst = min((row["si_sdr"] for row in edited if row["si_sdr"] is not None), default=None)
         low = sum(row["si_sdr"] is None or row["si_sdr"] < HARM_DB for row in edited)
         claims = [
@@ -116,26 +153,35 @@ def planners_table(rows: Sequence[Row], bootstraps: int) -> tuple[list[str], Any
             for case in cases
             if (found := [row for row in group if row["case"] == case])
         ]
-        figures[f"{planner}, {reflection}"] = {"alone": alone, "worst": worst, "low": low, "claimed": claims}
+        figures[f"{planner}, {reflection}"] = {
+            "alone": alone,
+            "alone_of_sound": fair,
+            "worst": worst,
+            "low": low,
+            "claimed": claims,
+        }
         lines.append(
-            f"| {planner}, {reflection} | {len(clean)} | {shown(alone)} | {'' if worst is None else f'{worst:.1f}'} |"
+            f"| {planner}, {reflection} | {len(clean)} | {shown(alone)} | {len(sound)} | {shown(fair)} |"
+            f" {'' if worst is None else f'{worst:.1f}'} |"
             f" {low} | {' | '.join(map(shown, claims))} |"
         )
-    lines += ["", *_edited_clean(rows)]
+    lines += ["", *_edited(rows)]
     return lines, figures
 
 
-def _edited_clean(rows: Sequence[Row]) -> Iterator[str]:
+def _edited(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
-        if row["case"] == "clean" and row["actions"] and row["reflection"] == "effects":
-            yield f"- {row['planner']}: {row['clip']}: {'+'.join(row['actions'])}, SI-SDR {_db(row)}"
+        if row["actions"] and row["reflection"] == "effects":
+            fault = f"; as published: {row['published']}" if row["published"] else ""
+            what = f"{row['planner']}, {row['case']}: {row['clip']}: {'+'.join(row['actions'])}"
+            yield f"- {what}, SI-SDR {_db(row)}{fault}"
 
 
 def faults_table(rows: Sequence[Row], bootstraps: int) -> tuple[list[str], Any]:
     """By fault: how often a right action is accepted, judged by scores alone and by effects as well."""
     lines = [
-        "| fault | clips | right, by scores alone | right, by effects as well | change (points) |",
-        "|---|---|---|---|---|",
+        "| fault | clips | right, by scores | by effects too | change (points) | farther from clean | by effects too |",
+        "|---|---|---|---|---|---|---|",
     ]
     figures: dict[str, Any] = {}
     for fault in dict.fromkeys(row["case"] for row in rows):
@@ -145,7 +191,13 @@ def faults_table(rows: Sequence[Row], bootstraps: int) -> tuple[list[str], Any]:
         figures[fault] = {"scores": before, "effects": after}
         count = len({row["clip"] for row in group})
         change = 100 * (after[0] - before[0])
-        lines.append(f"| {fault} | {count} | {shown(before)} | {shown(after)} | {change:+.1f} |")
+        harm = [
+            sum(r["reflection"] == name and (r["gain"] or 0.0) < 0.0 for r in group) for name in ("scores", "effects")
+        ]
+        figures[fault]["farther"] = harm
+        lines.append(
+            f"| {fault} | {count} | {shown(before)} | {shown(after)} | {change:+.1f} | {harm[0]} | {harm[1]} |"
+        )
     refused = Counter(
         f"{row['case']}: {objection}"
         for row in rows

@@ -85,10 +85,13 @@ def by_loop(wired: Wired, shards: list[str], output: Path) -> Seconds:
     """Time of the same functions, called one after the other."""
     target = ApplyTarget(output=str(output), provenance=wired.provenance)
     started = Seconds.now()
-    store = process_store(wired.loop.store)
+    store, loop = process_store(wired.loop.store), wired.loop
+    # Held, as the pipeline's stages do: a port that nobody holds is made anew for each clip.
+    ports = loop.captioner(), loop.scorer(), loop.planner()
     for shard in shards:
         states = read_states(ShardTask(url=shard), store)
         write_decisions(decisions_url(str(output), shard), [decide_one(state, wired.loop) for state in states])
+    del ports
     for shard in shards:
         apply_decisions(shard, target)
     return Seconds.now().since(started)

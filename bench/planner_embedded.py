@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 from _array_clips import ArrayView, load, recordings, scenes
+from _reflection_loop import Ports, caption, decide_clip
 
 from avagent.core.actions import EXTENDED_ACTIONS, Action, action_to_dict
-from avagent.core.captions import Captions
-from avagent.core.decide import Accept, Policy, Retry, base_actions, choose_plan, decide, record_exhausted, record_round
+from avagent.core.decide import Accept, Policy, decide
 from avagent.core.errors import ClipError
 from avagent.core.facts import Facts
 from avagent.core.history import Base, History
@@ -99,7 +99,7 @@ def false_alarms() -> str:
         count += 1
         request = PlanRequest(
             key=view.key,
-            captions=caption(view),
+            captions=caption(view, build_captioner("embedded")),
             facts=view.facts(),
             history=History(original=Scores(alignment=0.5, synchronization=None)),
             base=Base.ORIGINAL,
@@ -112,39 +112,25 @@ def false_alarms() -> str:
 
 
 def refine(view: ArrayView, scorer: Scorer, policy: Policy) -> tuple[History, tuple[Plan, ...]]:
-    """The loop of Algorithm 1 on one clip, and the first candidates."""
-    planner, captions = build_planner("embedded"), caption(view)
-    history, first = History(original=_scores(scorer, view)), None
-    while isinstance(decision := decide(history, policy), Retry):
-        actions = base_actions(history, decision.base)
-        request = PlanRequest(
-            key=view.key,
-            captions=captions,
-            facts=view.edited(actions).facts(),
-            history=history,
-            base=decision.base,
-            allowed=EXTENDED_ACTIONS,
-        )
-        candidates = planner.plan([request])[0]
-        if isinstance(candidates, ClipError):
-            raise candidates
-        first = tuple(candidates) if first is None else first
-        plan = choose_plan(candidates, history, decision.base, EXTENDED_ACTIONS)
-        if plan.empty:
-            history = record_exhausted(history)
-        else:
-            scores = _scores(scorer, view.edited(actions + plan.actions))
-            history = record_round(history, decision.base, plan, scores, policy)
-    return history, first or ()
-
-
-def caption(view: ArrayView) -> Captions:
-    """What is heard and seen."""
-    captioner = build_captioner("embedded")
-    audio, video = captioner.caption_audio([view])[0], captioner.caption_video([view])[0]
-    if isinstance(audio, ClipError) or isinstance(video, ClipError):
-        raise TypeError(f"clip {view.key} cannot be captioned")
-    return Captions(audio=audio, video=video)
+    """The loop as it runs, reflection and all, on one clip, and the first candidates."""
+    planner, captioner = build_planner("embedded"), build_captioner("embedded")
+    captions = caption(view, captioner)
+    ports = Ports(captioner=captioner, planner=planner, scorer=scorer)
+    history = decide_clip(view, ports, policy, captions).history
+    if history is None:
+        raise ValueError(f"clip {view.key} was not scored")
+    request = PlanRequest(
+        key=view.key,
+        captions=captions,
+        facts=view.facts(),
+        history=History(original=history.original),
+        base=Base.ORIGINAL,
+        allowed=EXTENDED_ACTIONS,
+    )
+    candidates = planner.plan([request])[0]
+    if isinstance(candidates, ClipError):
+        raise candidates
+    return history, tuple(candidates)
 
 
 def trial(clean: ArrayView, name: str | None, scorer: Scorer, policy: Policy) -> Trial:
@@ -173,13 +159,6 @@ def trial(clean: ArrayView, name: str | None, scorer: Scorer, policy: Policy) ->
         facts=view.facts(),
         tried=tuple((tuple(a.kind for a in r.plan.actions), _pair(r.scores)) for r in history.rounds),
     )
-
-
-def _scores(scorer: Scorer, view: ArrayView) -> Scores:
-    answer = scorer.score([view])[0]
-    if isinstance(answer, ClipError):
-        raise answer
-    return answer
 
 
 def _pair(scores: Scores) -> tuple[float | None, float | None]:

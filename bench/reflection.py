@@ -21,18 +21,44 @@ from typing import Any
 
 import numpy as np
 from _array_clips import ArrayView, load, scenes
-from _reflection_clips import Clip, clips, fitted, with_sound
+from _reflection_clips import Clip, clips, fault_as_published, fitted, with_sound
+from _reflection_forms import forms
 from _reflection_loop import Ports, cache_of, caption, decide_clip, score
 from _reflection_tables import write_tables
 
-from avagent.core.actions import Action, NoiseFilter, Pitch, Shift, Speed, Volume
+from avagent.core.actions import (
+    Action,
+    FillBlanks,
+    NoiseFilter,
+    Pitch,
+    Shift,
+    SpectralGate,
+    SpectralSubtraction,
+    Speed,
+    Volume,
+    WaveletDenoise,
+    WienerFilter,
+)
 from avagent.core.decide import Policy, Reflection, improves
-from avagent.core.evidence import unjudgeable
+from avagent.core.evidence import (
+    POSSIBLE_HUM_CONFIDENCE,
+    clipped,
+    humming,
+    noisy,
+    out_of_time,
+    too_loud,
+    too_quiet,
+    unjudgeable,
+    wrong_tempo,
+)
+from avagent.core.facts import Facts
 from avagent.core.media import Waveform
 from avagent.core.plan import Plan
+from avagent.core.reflection import Objection, mismatched
 from avagent.core.scores import Scores
 from avagent.core.state import ClipDecision
 from avagent.dsp.faults import Clipping, Dropouts, Fault, HumFault, Lag, Level, Noise, SpeedChange, inject
+from avagent.dsp.measures.effect import si_sdr
 from avagent.media.effects import Known, reflect_on
 from avagent.models.baselines.eager import MILD_FILTERS, STRONG_CHANGES, STRONG_FILTERS
 from avagent.models.embedded.remedies import noise_filters
@@ -63,41 +89,86 @@ FAULTS: Mapping[str, Fault] = {
     "speed 1.08": SpeedChange(factor=1.08),
 }
 KEPT_SHARE = 0.5
+DRAWS = 3
 BOOTSTRAPS = 2000
 
 
 def needless_actions(view: ArrayView) -> Iterator[Action]:
-    """Every kind, strong and mild, and with the amounts that measured facts give."""
+    """Every kind, strong and mild, by chance, and with the amounts that measured facts give."""
     facts = view.facts()
     snr = 5.0 if facts.snr is None else facts.snr.value
     yield from (*STRONG_FILTERS, *MILD_FILTERS, *noise_filters(snr, facts.noise_colour), *STRONG_CHANGES)
-    yield from (Volume(target_lufs=-16.0), Volume(target_lufs=-30.0, declip=True))
+    yield from (Volume(target_lufs=-16.0), Volume(target_lufs=-30.0, declip=True), Volume(declip=True))
     yield from (Speed(factor=0.97), Speed(factor=1.02, mode="resample"), Pitch(semitones=1.0))
-    yield from (Shift(milliseconds=120.0), Shift(milliseconds=-80.0))
+    yield from (Shift(milliseconds=120.0), Shift(milliseconds=-80.0), FillBlanks())
+    yield from _by_chance(np.random.default_rng(zlib.crc32(view.key.encode())))
+    if facts.loudness is not None:
+        yield Volume(target_lufs=round(float(np.clip(facts.loudness - 3.0, -50.0, -8.0)), 1), declip=True)
     if facts.lag is not None:
-        yield Shift(milliseconds=round(-facts.lag.value, 1))
+        lag = facts.lag.value
+        yield from (Shift(milliseconds=round(more - lag, 1)) for more in (0.0, 40.0, -40.0))
+    if (factor := wrong_tempo(facts)) is not None:
+        yield Speed(factor=round(factor, 4))
+
+
+def _by_chance(rng: np.random.Generator) -> Iterator[Action]:
+    """Filters with parameters from all over their ranges, and a fill of any length."""
+
+    def between(low: float, high: float) -> float:
+        return round(float(rng.uniform(low, high)), 3)
+
+    for _ in range(DRAWS):
+        tracked = {"quantile": between(0.05, 0.5), "window_s": between(1.0, 10.0)}
+        yield SpectralSubtraction(over_subtraction=between(1.0, 8.0), floor_db=between(-60.0, -3.0), **tracked)
+        yield WienerFilter(strength=between(0.25, 8.0), floor_db=between(-60.0, -3.0), **tracked)
+        yield WaveletDenoise(strength=between(0.25, 4.0), levels=int(rng.integers(1, 11)), window_s=tracked["window_s"])
+        yield SpectralGate(threshold_db=between(0.0, 30.0), reduction_db=between(3.0, 60.0), **tracked)
+    yield FillBlanks(max_gap_ms=between(7.0, 100.0), coded=bool(rng.integers(2)))
+
+
+def sure_objection(action: Action, facts: Facts) -> Objection | None:
+    """What the facts of the sound as it came say already, so that the edit need not be made."""
+    timed = facts.timing is not None and facts.timing.calls_for_an_edit
+    match action:
+        case Pitch():
+            return Objection.NO_TRANSPOSITION
+        case Shift():
+            return None if timed or out_of_time(facts) else Objection.NO_LAG
+        case Speed():
+            return None if timed or wrong_tempo(facts) is not None else Objection.NO_TEMPO
+        case FillBlanks():
+            return None if facts.gap_count else Objection.NO_GAPS
+        case Volume():
+            unusual = too_quiet(facts) or too_loud(facts) or clipped(facts)
+            return None if unusual else Objection.NOT_CLIPPED if action.declip else Objection.USUAL_LEVEL
+        case _:
+            return None if noisy(facts) or humming(facts, POSSIBLE_HUM_CONFIDENCE) else Objection.NO_NOISE
 
 
 UNSCORED = Scores(alignment=None, synchronization=None)
 """Needless actions are looked at before anything is scored."""
 
 
-def needless(clip: Clip, ports: Ports, policy: Policy) -> Iterator[dict[str, Any]]:
+def needless(form: str, clip: Clip, ports: Ports, policy: Policy) -> Iterator[dict[str, Any]]:
     """One row an action: what speaks against it, and where nothing does, whether scores keep it."""
-    captions = caption(clip.view, ports.captioner)
-    views = cache_of(clip.view)
-    note = unjudgeable(clip.view.facts(), captions)
-    original = None
-    for action in needless_actions(clip.view):
-        plan = Plan(noise=action) if isinstance(action, NoiseFilter) else Plan(coordination=action)
-        found = reflect_on(views, (), plan, Known(captions=captions, scores=UNSCORED), lambda _: False)
-        effect, objection = found.effect, found.objection
-        kept = False
+    view, facts = clip.view, clip.view.facts()
+    views, captions, note, original = cache_of(view), None, None, None
+    published = fault_as_published(view.sound)
+    for action in needless_actions(view):
+        objection, effect, kept = sure_objection(action, facts), None, False
+        if objection is None:
+            captions = captions or caption(view, ports.captioner)
+            note = unjudgeable(facts, captions)
+            plan = Plan(noise=action) if isinstance(action, NoiseFilter) else Plan(coordination=action)
+            found = reflect_on(views, (), plan, Known(captions=captions, scores=UNSCORED), lambda _: False)
+            effect, objection = found.effect, found.objection
         if objection is None and note is None:
-            original = original or score(clip.view, ports.scorer)
-            kept = improves(original, score(views((action,)), ports.scorer), policy)
+            original = original or score(view, ports.scorer)
+            after = score(views((action,)), ports.scorer)
+            kept = improves(original, after, policy) and not mismatched(after)
         yield {
-            "clip": clip.view.key,
+            "clip": view.key,
+            "form": form,
             "source": clip.source,
             "kind": clip.kind,
             "action": action.kind,
@@ -105,11 +176,15 @@ def needless(clip: Clip, ports: Ports, policy: Policy) -> Iterator[dict[str, Any
             "objection": note or objection,
             "kept": kept,
             "si_sdr": effect.si_sdr if effect else None,
+            "loudness": facts.loudness,
+            "snr": facts.snr.value if facts.snr else None,
+            "clipping": facts.clipping,
+            "published": published,
         }
 
 
 def unmendable(clip: Clip, others: Sequence[Clip]) -> Iterator[tuple[str, ArrayView]]:
-    """The clean clip, with another recording's sound, with half of its own, and muted."""
+    """The clean clip, with another recording's sound, with half of its own, half of it silent, and muted."""
     sound = clip.view.sound
     yield "clean", clip.view
     number = zlib.crc32(clip.view.key.encode())
@@ -117,6 +192,9 @@ def unmendable(clip: Clip, others: Sequence[Clip]) -> Iterator[tuple[str, ArrayV
     yield "wrong soundtrack", with_sound(clip.view, fitted(strangers[number % len(strangers)].view.sound, sound))
     half = np.ascontiguousarray(sound.samples[:, : max(1, round(KEPT_SHARE * sound.length))])
     yield "half missing", with_sound(clip.view, Waveform(half, sound.rate))
+    silent = sound.samples.copy()
+    silent[:, half.shape[1] :] = 0.0
+    yield "half silent", with_sound(clip.view, Waveform(silent, sound.rate))
     yield "muted", with_sound(clip.view, Waveform(np.zeros_like(sound.samples), sound.rate))
 
 
@@ -151,8 +229,8 @@ def run_needless(options: argparse.Namespace, target: Path) -> None:
     """Rows of the first part."""
     ports, policy = _ports("embedded"), _policy(Reflection.EFFECTS)
     with target.open("a", encoding="utf-8") as file:
-        for clip in list(clips(setting=options.setting, every=slice(options.offset, None, options.every))):
-            for row in needless(clip, ports, policy):
+        for form, clip in forms(setting=options.setting, every=slice(options.offset, None, options.every)):
+            for row in needless(form, clip, ports, policy):
                 file.write(json.dumps(row) + "\n")
             file.flush()
 
@@ -169,8 +247,18 @@ def run_planners(options: argparse.Namespace, target: Path) -> None:
                     for reflection in options.reflections.split(","):
                         decision = decide_clip(view, chosen, _policy(Reflection(reflection)), captions)
                         row = {**decision_row(clip, case, name, decision), "reflection": reflection}
+                        row["published"] = fault_as_published(view.sound)
                         file.write(json.dumps(row) + "\n")
             file.flush()
+
+
+def _gain(clean: ArrayView, spoilt: ArrayView, decision: ClipDecision) -> float | None:
+    """Change of the SI-SDR against the clean sound, in dB; None: nothing was edited, or it cannot be compared."""
+    edited = spoilt.edited(decision.actions).audio().samples
+    if not decision.actions or edited.shape != clean.sound.samples.shape:
+        return None
+    before, after = si_sdr(clean.sound.samples, spoilt.sound.samples), si_sdr(clean.sound.samples, edited)
+    return None if before is None or after is None else after - before
 
 
 def fault_clips(options: argparse.Namespace) -> list[Clip]:
@@ -192,7 +280,9 @@ def run_faults(options: argparse.Namespace, target: Path) -> None:
                     decision = decide_clip(view, ports, _policy(reflection), captions)
                     row = decision_row(clip, name, "embedded", decision)
                     right = bool(repairs & set(row["actions"]))
-                    file.write(json.dumps({**row, "reflection": str(reflection), "right": right}) + "\n")
+                    gain = _gain(clip.view, view, decision)
+                    more = {"reflection": str(reflection), "right": right, "gain": gain}
+                    file.write(json.dumps({**row, **more}) + "\n")
             file.flush()
 
 

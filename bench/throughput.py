@@ -1,6 +1,6 @@
 """Processor time a clip: all of `refine`, stage by stage, against decoding alone, and against another checkout.
 
-    python bench/throughput.py [--against PATH] [--film FOLDER] [--clips 60] [--repeats 3]
+    python bench/throughput.py [--against PATH] [--film FOLDER] [--only rendered|film] [--clips 60] [--repeats 3]
 
 Two corpora: the demo's rendered clips, and real film (every video file below `--film`, cut to 7 s). Processor time is
 user plus system time of all processes, the decoder's included; other work on the machine adds little to it. What is
@@ -19,6 +19,7 @@ import argparse
 import io
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -50,7 +51,16 @@ FILM = ROOT / ".cache" / "media"
 RESULTS = Path(__file__).resolve().parent / "results"
 SUFFIXES = ("mp4", "mov", "mkv", "webm")
 RENDERED_CLIPS, FEW_CLIPS, CLIPS_PER_SHARD, FILM_S = 33, 6, 30, 7.0
-COMMAND = "from avagent.pipelines.cli import main; main()"
+COMMAND = """
+import sys
+from pathlib import Path
+from avagent.pipelines.cli import main
+code = main(sys.argv[2:])
+Path(sys.argv[1]).write_text(Path("/proc/self/status").read_text("ascii"), "ascii")
+sys.exit(code)
+"""
+"""Runs the command line, then writes what the kernel says of the process. (What it says of a child that has ended
+counts the memory of the parent that it was forked from.)"""
 GOALS = {"against": 0.45, "decoding": 1.25, "decoder_process": 1.05, "pipeline": 1.05}
 
 Row = dict[str, float | int | str]
@@ -107,16 +117,19 @@ def film_clips(folder: Path) -> list[dict[str, bytes]]:
 
 def refine_seconds(checkout: Path, shards: Sequence[str], output: Path) -> tuple[float, float]:
     """Processor seconds and peak resident MiB of the command of a checkout over these shards."""
-    command = [sys.executable, "-c", COMMAND, "refine", "--input", str(Path(shards[0]).parent), "--output", str(output)]
+    status = output.parent / "status"
+    command = [sys.executable, "-c", COMMAND, str(status), "refine", "--input", str(Path(shards[0]).parent)]
+    command += ["--output", str(output)]
     environment = {**os.environ, "PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1"}
     with (output.parent / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, cwd=checkout, stdout=log, stderr=log)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        _, code, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(code)
     if process.returncode != 0:
         raise SystemExit(f"{checkout}: refine failed: {(output.parent / 'log').read_text('utf-8')[-2000:]}")
     shutil.rmtree(output)
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text("ascii"))
+    return usage.ru_utime + usage.ru_stime, int(peak) / 1024
 
 
 def whole(corpus: Corpus, checkouts: Mapping[str, Path], repeats: int, folder: Path) -> dict[str, Row]:
@@ -249,16 +262,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Processor time a clip, stage by stage and against others.")
     parser.add_argument("--against", type=Path, help="another checkout, run by this Python with its own src")
     parser.add_argument("--film", type=Path, default=FILM, help="folder of real film")
+    parser.add_argument("--only", choices=("rendered", "film"), help="this corpus; of the other, results stay")
     parser.add_argument("--clips", type=int, default=60, help="clips of each corpus")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     checkouts = {"this": ROOT} | ({} if options.against is None else {"against": options.against.resolve()})
     wired = wire(load_recipe("embedded"))
-    results: dict[str, dict[str, dict[str, Row] | Row]] = {}
+    file = RESULTS / "throughput.json"
+    results: dict[str, dict[str, dict[str, Row] | Row]] = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    results.pop("goals", None)
     with tempfile.TemporaryDirectory(prefix="avagent-throughput-") as name:
         folder = Path(name)
         kinds = {"rendered": base_clips(folder / "base", RENDERED_CLIPS), "film": film_clips(options.film)}
         for kind, base in kinds.items():
+            if options.only not in (None, kind):
+                continue
+            for old in [title for title in results if title.startswith(f"{kind}:")]:
+                del results[old]
             corpus = corpus_of(kind, base, folder / kind, options.clips)
             title = f"{kind}: {len(base)} clips in {corpus.clips} copies, {corpus.seconds:.1f} s each"
             tables: dict[str, Callable[[], dict[str, Row] | Row]] = {
@@ -274,7 +294,7 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     text = markdown(results)
     (RESULTS / "throughput.md").write_text(text, encoding="utf-8")
-    (RESULTS / "throughput.json").write_text(json.dumps({"goals": GOALS, **results}, indent=1) + "\n", encoding="utf-8")
+    file.write_text(json.dumps({"goals": GOALS, **results}, indent=1) + "\n", encoding="utf-8")
     print(text)
 
 

@@ -65,7 +65,7 @@ def test_a_wrong_import_would_break_the_contracts(tmp_path):
     assert lint_imports(config_filename=str(upside_down), no_cache=True) == 1
 
 
-@pytest.mark.parametrize("layer", ["core", "dsp", "storage", "media", "records", "shards", "runs", "ingest"])
+@pytest.mark.parametrize("layer", ["core", "dsp", "storage", "media", "records", "shards", "runs", "ingest", "report"])
 def test_light_rooms_import_neither_beam_nor_model_runtimes(layer):
     loaded = run_python(
         "import importlib, pkgutil, sys\n"

@@ -26,8 +26,12 @@ CALLED_BY_OTHERS = (
     *("readable", "readinto", "seekable", "tell", "writable"),
     # a trainer of transformers, and its callbacks
     *("compute_loss", "on_log"),
+    # mkdocs, of a module of hooks
+    *("on_files", "on_page_markdown"),
     # click.Group
     *("list_commands", "get_command", "format_commands"),
+    # Python, of a module; notebooks, of what is to be shown
+    *("__getattr__", "__dir__", "_repr_html_"),
 )
 CALLED_BY_USERS = ("apply_all", "read_clips", "RefinedClips")  # doors for scripts and training code
 CALLED_BY_DECORATOR = ("@*.command", "@*.group", "@*.callback", "@field_validator", "@model_validator", "@*_serializer")

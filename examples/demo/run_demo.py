@@ -59,7 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(line)
     console.print("Results (shards with KEY.avagent.json, _manifest/clips.parquet, _manifest/rounds.parquet):")
     print(refined.resolve())
-    return 0
+    return report(refined)
+
+
+def report(refined: Path) -> int:
+    """Write the page about the run, to be opened in a browser; answers the exit code."""
+    command = [str(Path(sys.executable).with_name("avagent")), "report", str(refined)]
+    print("$", " ".join(["avagent", *command[1:]]), flush=True)
+    return subprocess.run(command, check=False).returncode
 
 
 def refine(shards: Path, refined: Path) -> int:

@@ -66,6 +66,19 @@ def test_a_filter_that_took_a_measured_hum_is_kept():
     assert judge(FILTER, unsure, removed=NOISE) is Objection.NOT_NOISE
 
 
+def test_a_filter_takes_no_more_than_the_noise_and_the_hum_that_were_measured():
+    lines = replace(NOISE, noise_like=0.75, spread_db=0.3, tonality=0.9)
+    assert judge(FILTER, HUM, removed=replace(lines, share_db=-4.0)) is Objection.TOO_STRONG
+    both = replace(NOISY, hum=HUM.hum, hum_level=HUM.hum_level)
+    assert judge(FILTER, both, removed=replace(lines, share_db=-4.0)) is None
+
+
+def test_a_tone_that_is_most_of_the_sound_is_no_hum():
+    lines = replace(NOISE, share_db=-1.0, noise_like=0.75, spread_db=0.3, tonality=0.9)
+    assert judge(FILTER, replace(HUM, hum_level=-3.0), removed=replace(lines, share_db=-3.0)) is None
+    assert judge(FILTER, replace(HUM, hum_level=-1.0), removed=lines) is Objection.NO_NOISE
+
+
 @pytest.mark.parametrize(
     ("removed", "objection"),
     [
@@ -74,7 +87,10 @@ def test_a_filter_that_took_a_measured_hum_is_kept():
         ({"rest_db": -18.0}, Objection.NOTHING_LEFT),
         ({"noise_like": 0.2}, Objection.NOT_NOISE),
         ({"spread_db": 6.0}, Objection.NOT_NOISE),
+        ({"noise_like": 0.67}, Objection.NOT_NOISE),
         ({"drift_db": 8.0}, Objection.NOT_NOISE),
+        ({"share_db": -3.5}, Objection.TOO_STRONG),
+        ({"rest_db": -8.0}, Objection.TOO_STRONG),
         ({"tonality": 0.7}, Objection.NOT_NOISE),
     ],
 )
@@ -92,6 +108,23 @@ def test_a_steady_programme_is_no_noise():
     assert judge(FILTER, NOISY, captions=engine, removed=NOISE) is Objection.STEADY_PROGRAMME
 
 
+def test_a_sound_of_a_second_may_be_one_event():
+    loud = replace(NOISE, share_db=-2.5, rest_db=-4.0)
+    dense = replace(NOISY, snr=Estimate(0.5, 0.9))
+    assert judge(FILTER, replace(dense, duration=1.0), removed=loud) is Objection.STEADY_PROGRAMME
+    assert judge(FILTER, replace(NOISY, duration=1.0), removed=NOISE) is None
+
+
+def test_dense_music_is_no_noise():
+    rock = Captions(audio=Caption("music", (Tag("Music", 0.9),)), video=None)
+    loud = replace(NOISE, share_db=-2.5, rest_db=-4.0)
+    dense = replace(NOISY, snr=Estimate(0.5, 0.9), noise_colour=NoiseColour.BROWN)
+    assert judge(FILTER, dense, captions=rock, removed=loud) is Objection.STEADY_PROGRAMME
+    assert judge(FILTER, replace(dense, noise_colour=NoiseColour.WHITE), captions=rock, removed=loud) is None
+    assert judge(FILTER, dense, removed=loud) is None
+    assert judge(FILTER, NOISY, captions=rock, removed=NOISE) is None
+
+
 def test_level_is_changed_only_where_it_is_unusual_and_a_programme_is_there():
     quiet = replace(CLEAN, loudness=-48.0, true_peak=-31.0)
     assert judge(change(Volume()), quiet) is None
@@ -102,6 +135,9 @@ def test_level_is_changed_only_where_it_is_unusual_and_a_programme_is_there():
     assert judge(change(Volume()), room) is Objection.NO_PROGRAMME
     assert judge(change(Volume()), replace(quiet, snr=Estimate(9.0, 0.9)), NOISY) is Objection.AUDIBLE_FLOOR
     assert judge(change(Volume()), replace(CLEAN, loudness=-4.0, true_peak=2.0)) is None
+    assert judge(change(Volume()), quiet, level_si_sdr=60.0) is None
+    assert judge(change(Volume()), replace(quiet, loudness=-65.0)) is Objection.AUDIBLE_FLOOR
+    assert judge(change(Volume()), quiet, level_si_sdr=9.0) is Objection.MOVING_GAIN
 
 
 def test_peaks_are_mended_only_where_they_are_clipped():
@@ -109,17 +145,20 @@ def test_peaks_are_mended_only_where_they_are_clipped():
     clipped = replace(CLEAN, clipping=0.02)
     assert judge(mend, clipped) is None
     assert judge(mend, CLEAN) is Objection.NOT_CLIPPED
+    assert judge(mend, clipped, clipped) is Objection.NOT_CLIPPED
     assert judge(mend, clipped, replace(CLEAN, loudness=-16.0)) is Objection.USUAL_LEVEL
 
 
 def test_filling_changes_gaps_alone():
-    gaps = replace(CLEAN, gap_count=3, gap_seconds=0.2)
+    gaps = replace(CLEAN, gap_count=3, gap_seconds=0.2, longest_gap=0.1)
     assert judge(change(FillBlanks()), gaps, changed_s=0.25) is None
     assert judge(change(FillBlanks()), gaps, changed_s=2.0) is Objection.NO_GAPS
     assert judge(change(FillBlanks()), gaps, gaps, changed_s=0.0) is Objection.NO_GAPS
     assert judge(change(FillBlanks()), CLEAN, changed_s=0.0) is Objection.NO_GAPS
     assert judge(change(FillBlanks()), replace(gaps, gap_seconds=2.0), changed_s=2.0) is Objection.NO_GAPS
     assert judge(change(FillBlanks()), replace(gaps, coded_gaps=True, longest_gap=0.2)) is Objection.NO_GAPS
+    rests = replace(gaps, gap_seconds=0.015, longest_gap=0.005)
+    assert judge(change(FillBlanks()), rests, changed_s=0.02) is Objection.NO_GAPS
     assert judge(change(FillBlanks(coded=True)), gaps, changed_s=0.25) is Objection.NO_GAPS
     assert judge(change(FillBlanks(coded=True)), replace(gaps, coded_gaps=True), changed_s=0.25) is None
 

@@ -18,6 +18,7 @@ from avagent.core.media import Waveform
 from avagent.media import container
 from avagent.media.decoder_process import DecoderPool
 from avagent.media.limits import DecodeLimits, MediaLimits
+from avagent.media.trim import trim
 
 MEDIA = Path(__file__).resolve().parents[2] / ".cache" / "media"
 REAL = MEDIA / "video" / "bigbuckbunny.mp4"
@@ -44,7 +45,7 @@ def run(function, *args, **kwargs):
 
 
 def fuzz_video(data: bytes) -> None:
-    """Containers: what they declare, all that is decoded from them, and writing them again."""
+    """Containers: what they declare, all that is decoded from them, cutting and writing them again."""
     info = run(container.probe, data)
     sound = run(container.decode_audio, data)
     run(container.decode_member, data, pictures=PICTURES)
@@ -57,6 +58,9 @@ def fuzz_video(data: bytes) -> None:
         check(np.isfinite(motion.energy).all() and np.isfinite(motion.times).all(), "motion is finite")
     if info is not None:
         check((info.audio_duration or 0) <= LIMITS.media_seconds, "a duration within the limits")
+    cut = run(trim, data, 0.05, 0.25)
+    if cut is not None:
+        check(run(container.probe, cut.data) is not None, "what is cut can be read")
     if sound is not None:
         _check_sound(sound)
         written = run(container.remux, data, Waveform(sound.samples[:, :4000], sound.rate))
@@ -95,6 +99,11 @@ def video_seeds() -> list[bytes]:
         build(Recipe(muxer="mov", audio_codec="pcm_s16le", audio_start=0.1, **small)),
         build(Recipe(muxer="mp4", options={"movflags": "frag_keyframe+empty_moov"}, **small)),
         build(Recipe(muxer="matroska", video_codec="ffv1", video_options={}, audio_codec="aac", **small)),
+        build(Recipe(muxer="matroska", audio_codec="tta", **small)),
+        build(Recipe(muxer="avi", audio_codec="adpcm_ms", video_options={"g": "4"}, **small)),
+        build(Recipe(muxer="mpegts", **small)),
+        build(Recipe(muxer="flv", video_codec="flv1", video_options={"g": "4"}, **small)),
+        build(Recipe(muxer="asf", audio_codec="libmp3lame", video_options={"g": "4"}, **small)),
         *([_start_of(REAL)] if REAL.is_file() else []),
     ]
 
@@ -112,10 +121,12 @@ def _start_of(path: Path, packets: int = 40) -> bytes:
 
 def sound_seeds() -> list[bytes]:
     kinds = {"wav": "pcm_s16le", "flac": "flac", "mp3": "libmp3lame", "ogg": "libopus"}
+    read = {"adts": "aac", "aiff": "pcm_s16be", "caf": "pcm_s24be", "w64": "pcm_s16le", "tta": "tta", "eac3": "eac3"}
     made = [
         build(Recipe(muxer=muxer, video_codec=None, audio_codec=codec, sound=tone_bursts(0.2, 48_000, 1)))
-        for muxer, codec in kinds.items()
+        for muxer, codec in (kinds | read).items()
     ]
+    made.append(made[3] * 2)
     real = [path.read_bytes()[:30_000] for path in sorted(MEDIA.glob("stamps/**/*.ogg"))[:3]]
     return [*made, song_with_cover(), *real]
 

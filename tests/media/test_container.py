@@ -215,7 +215,7 @@ class TestBadInput:
             probe(b"just text")
 
     def test_containers_that_are_not_handled(self) -> None:
-        for muxer in ("nut", "mpegts"):
+        for muxer in ("nut", "wtv"):
             data = build(Recipe(muxer=muxer, audio_codec="libmp3lame", video_options={"g": "10"}))
             assert reason_of(probe, data) == FailureReason.CORRUPT_MEDIA
 

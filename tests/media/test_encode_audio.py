@@ -11,6 +11,7 @@ from media_samples import Recipe, build, lag_in_samples, song_with_cover, tone_b
 
 from avagent.core.errors import FailureReason, MediaError, ParameterError, Stage
 from avagent.core.media import Waveform
+from avagent.media.audio_codec import Source, possible_encodings
 from avagent.media.container import decode_audio, encode_audio, probe
 
 
@@ -78,3 +79,20 @@ def test_cover_and_tags_are_kept() -> None:
 def test_unknown_suffix_is_refused() -> None:
     with pytest.raises(ParameterError, match=r"cannot write a \.aiff member; known suffixes: wav, flac"):
         encode_audio(tone_bursts(0.1), "aiff")
+
+
+@pytest.mark.parametrize(
+    ("rate", "most"),
+    [(8_000, 64_000), (12_000, 64_000), (15_999, None), (16_000, 160_000), (24_000, 160_000), (32_000, 320_000)],
+)
+def test_an_mp3_gets_at_most_the_bit_rate_that_its_version_knows(rate: int, most: int | None) -> None:
+    """MPEG-2 (16 kHz and more, ISO/IEC 13818-3) has other tables than MPEG-1 (32 kHz) and LAME's MPEG-2.5 (less)."""
+    sound = tone_bursts(0.2, rate=rate)
+    source = Source(codec="mp3", bit_rate=900_000)
+    first = next(possible_encodings("mp3", "source", sound, source))
+    assert (first.encoder, first.rate) == ("libmp3lame", rate if most else 48_000)
+    assert first.bit_rate == (most or 320_000)
+    least = next(possible_encodings("mp3", "source", sound, Source(codec="mp3", bit_rate=8_000)))
+    assert (least.bit_rate or 0) >= 0.9 * 96_000 * 2 * min(rate, 48_000) / 48_000 or least.bit_rate == most
+    encoded = encode_audio(sound, "mp3", build(Recipe(muxer="mp3", video_codec=None, audio_codec="libmp3lame")))
+    assert probe(encoded).rate == (rate if most else 48_000)

@@ -9,8 +9,10 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import misbehaviour as bad
 import numpy as np
@@ -129,6 +131,30 @@ def test_a_repair_that_hangs_failed_in_writing(monkeypatch):
     pool = new_pool()
     assert reason_of(pool, bad.hang, b"").stage == Stage.WRITE
     pool.close()
+
+
+def test_the_steps_of_a_clip_share_the_limit(monkeypatch):
+    """Each step had all of it: a clip that is decoded five times could take ten minutes."""
+    allowed, clock = [], iter(range(0, 1000, 25))
+
+    def answer(_child, _request, seconds):
+        allowed.append(seconds)
+        return {"value": 1}
+
+    monkeypatch.setattr(decoder_process._Child, "call", answer)
+    monkeypatch.setattr(decoder_process, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with closing(new_pool()) as pool:
+        pool._idle.append(decoder_process._Child.__new__(decoder_process._Child))
+        monkeypatch.setattr(decoder_process._Child, "close", lambda _child: None)
+        clip = pool.for_clip()
+        for _ in range(3):
+            clip.for_clip().run(container.probe, b"")
+        with pytest.raises(MediaError, match="within 60 s") as caught:
+            clip.run(container.probe, b"")
+        pool.for_clip().run(container.probe, b"")
+        pool.run(container.probe, b"")
+    assert caught.value.reason == FailureReason.DECODER_TIMED_OUT
+    assert allowed == [60, 35, 10, 60, 60]
 
 
 def _never(child, _request, _seconds):

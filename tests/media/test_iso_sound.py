@@ -18,6 +18,7 @@ from avagent.core.errors import FailureReason
 from avagent.core.media import Waveform
 from avagent.media.container import decode_audio, probe, remux
 from avagent.media.iso_boxes import Box, movie, read_edits, track_id
+from avagent.media.iso_chunks import _Sizes
 from avagent.media.iso_sound import SoundTrack, replace_sound
 
 BRANDS = [b"isom", b"qt  ", b"M4A "]
@@ -267,3 +268,16 @@ def test_broken_files_are_left_to_the_muxer(draw: st.DataObject):
 
 CLIP = build(Recipe(frames=12))
 TRACK = a_track()
+
+
+@pytest.mark.parametrize(
+    ("width", "body"),
+    [(4, bytes([0x51, 0x70])), (8, bytes([5, 1, 7])), (16, bytes([0, 5, 0, 1, 0, 7]))],
+)
+def test_compact_tables_of_sizes(width: int, body: bytes):
+    """Three samples of 5, 1 and 7 bytes (ISO/IEC 14496-12, section 8.7.3.3): of 4 bits, two share a byte."""
+    table = Box(b"stz2", bytes(7) + bytes([width]) + struct.pack(">I", 3) + body)
+    track = Box(b"trak", children=[Box(b"mdia", children=[Box(b"minf", children=[Box(b"stbl", children=[table])])])])
+    sizes = _Sizes.of(track)
+    assert sizes.count == 3
+    assert sizes.before(np.arange(4)).tolist() == [0, 5, 6, 13]

@@ -7,20 +7,32 @@ import io
 import shutil
 import struct
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from media_samples import VP8, Recipe, build, lag_in_samples, reason_of, tone_bursts
+from media_samples import (
+    VP8,
+    Recipe,
+    build,
+    encode_video,
+    lag_in_samples,
+    picture,
+    reason_of,
+    song_with_cover,
+    tone_bursts,
+)
 from test_timeline import restamped
 
 from avagent.core.errors import FailureReason, MediaError
 from avagent.core.media import Waveform
 from avagent.core.state import LEFT_AS_IT_IS
-from avagent.media.container import decode_audio, probe, remux
+from avagent.media.container import DEFAULT_LIMITS, decode_audio, decode_motion, probe, remux
 from avagent.media.iso_boxes import movie
-from avagent.media.sound import decode_timed
+from avagent.media.pyav import fill_durations
+from avagent.media.sound import _Track, decode_timed
 from avagent.media.trim import Trimmed, trim
 
 FFMPEG = shutil.which("ffmpeg")
@@ -56,19 +68,42 @@ def test_all_links_of_a_chained_ogg_are_heard(codec: str, times: int):
     repaired(one * times)
 
 
-@pytest.mark.parametrize("muxer", ["matroska", "mov"])
-def test_makeshift_times_behind_a_jump_do_not_move_what_follows(muxer: str):
-    """Times that must not go back stand still until the right ones are larger; the sound after that came 8 ms late."""
-    whole = build(Recipe(muxer=muxer, audio_codec="pcm_s16le", sound=tone_bursts(2.0), video_options={"g": "10"}))
-    wanted = decoded(whole)
-    reached = [0.0]
+def test_blocks_of_two_lengths_are_no_links():
+    """FFmpeg times the blocks of Vorbis to and fro where a short one follows a long one."""
+    line = _Track(DEFAULT_LIMITS, chained=True)
+    found = [line._behind(Fraction(at, 44_100), Fraction(count, 44_100)) for at, count in VORBIS]
+    assert found == [Fraction(at, 44_100) for at, _ in VORBIS]
+
+
+VORBIS = [(21_952, 1024), (23_552, 576), (23_680, 128), (23_808, 576), (24_384, 1024)]
+
+
+def test_a_cover_in_the_tag_of_a_wav_stays():
+    """Players and taggers put ID3 into WAV: its picture kept the sound from being repaired."""
+    song = song_with_cover()
+    tag = song[: song.find(b"\xff\xfb")]
+    assert tag.startswith(b"ID3")
+    data = build(Recipe(muxer="wav", video_codec=None, audio_codec="pcm_s16le"))
+    chunk = struct.pack("<4sI", b"id3 ", len(tag)) + tag + b"\0" * (len(tag) % 2)
+    data = data[:4] + struct.pack("<I", len(data) + len(chunk) - 8) + data[8:] + chunk
+    with av.open(io.BytesIO(data)) as container:
+        assert len(container.streams.video) == 1
+    assert chunk in repaired(data)
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "flac"])
+@pytest.mark.parametrize("back", [0.15, 0.23, 0.3])
+def test_makeshift_times_behind_a_jump_do_not_move_what_follows(codec: str, back: float):
+    """Times that must not go back stand still until the right ones are larger; what came then was up to 28 ms late."""
+    whole = build(Recipe(muxer="matroska", audio_codec=codec, video_options={"g": "10"}))
+    reached = [-1.0]
 
     def changed(time: float) -> float:
-        reached[0] = max(reached[0], time - 0.2 if time > 1.0 else time)
+        reached[0] = max(reached[0], time - back if time > 1.0 else time)
         return reached[0]
 
-    shown = decoded(restamped(whole, changed, muxer))
-    late = lag_in_samples(wanted.samples[:, 72_000:], shown.samples[:, 72_000 - 9_600 :])
+    wanted, shown = decoded(whole), decoded(restamped(whole, changed, "matroska"))
+    late = lag_in_samples(wanted.samples[:, 72_000:], shown.samples[:, 72_000 - round(back * 48_000) :])
     assert abs(late) <= 48
 
 
@@ -213,3 +248,60 @@ def test_a_cut_that_cannot_be_written_is_no_cut():
     data = build(Recipe(muxer="mpegts", video_options={"g": "10"}))
     with pytest.raises(MediaError, match="cannot write mpegts"):
         trim(data, 0.3, 1.2)
+
+
+def test_pictures_that_change_their_shape_half_way_are_measured():
+    """Calls over the web do so; the motion of such a clip raised what nobody expects."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="webm") as out:
+        stream = out.add_stream("libvpx", rate=25, options=VP8)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        packets = list(encode_video(stream, Recipe(frames=10)))
+        other = av.CodecContext.create("libvpx", "w")
+        other.width, other.height, other.pix_fmt, other.time_base = 48, 96, "yuv420p", Fraction(1, 25)
+        for index in range(10):
+            frame = av.VideoFrame.from_ndarray(picture(index, (48, 96)), format="rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = 10 + index, Fraction(1, 25)
+            packets += other.encode(frame)
+        for packet in [*packets, *other.encode(None)]:
+            packet.stream, packet.time_base = stream, Fraction(1, 25)
+            out.mux(packet)
+    motion = decode_motion(buffer.getvalue())
+    assert motion is not None
+    assert motion.energy.size == 20
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(("muxer", "codec"), [("webm", "libvpx"), ("matroska", "mpeg4")])
+def test_pictures_keep_their_width(muxer: str, codec: str):
+    """Matroska may say how wide pixels are where the pictures themselves do not: they came out squeezed."""
+    sources = ("-f", "lavfi", "-i", "testsrc=s=64x48:r=25:d=1", "-f", "lavfi", "-i", "anoisesrc=d=1:r=48000")
+    coded = ("-c:v", codec, "-aspect", "2:1", "-c:a", "libopus", "-f", muxer, "-")
+    data = ffmpeg(*sources, *coded)
+    stretched = aspect(data)
+    assert stretched == pytest.approx(1.5, abs=0.02)
+    if codec == "libvpx":
+        with pytest.raises(MediaError, match="as wide as before") as caught:
+            remux(data, decoded(data))
+        assert caught.value.reason == FailureReason.UNSUPPORTED_STREAM
+    else:
+        assert aspect(remux(data, decoded(data))) == pytest.approx(stretched, rel=0.01)
+
+
+def aspect(data: bytes) -> float:
+    with av.open(io.BytesIO(data)) as container:
+        return float(container.streams.video[0].sample_aspect_ratio or 1)
+
+
+def test_packets_without_a_duration_last_until_the_next():
+    def packet(pts: int, duration: int) -> av.Packet:
+        made = av.Packet(b"x")
+        made.pts, made.duration, made.time_base = pts, duration, Fraction(1, 1000)
+        return made
+
+    packets = [packet(500, 0), packet(0, 0), packet(800, 0), packet(700, 40)]
+    fill_durations(packets)
+    assert [p.duration for p in packets] == [200, 500, 40, 40]
+    alone = [packet(3, 0)]
+    fill_durations(alone)
+    assert alone[0].duration == 0

@@ -17,6 +17,7 @@ from avagent.core.media import Waveform
 from avagent.core.ports import ClipView
 from avagent.dsp.actions.edit import DspEditor
 from avagent.media.container import decode_audio, decode_motion, encode_audio, probe, sample_frames
+from avagent.media.decoder_process import Decoder, DirectDecoder
 from avagent.media.store import FrameSampling, MediaStore
 
 CLIP = build(Recipe())
@@ -325,3 +326,46 @@ def test_sampling_is_validated() -> None:
 def test_bound_must_be_positive() -> None:
     with pytest.raises(ParameterError, match="max_bytes must be positive"):
         MediaStore(0, Shard())
+
+
+class PerClip(DirectDecoder):
+    """Counts the clips that it is asked for a decoder of, and the steps of each."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def for_clip(self) -> Decoder:
+        self.steps.append(0)
+        return OneClip(self.steps, len(self.steps) - 1)
+
+
+class OneClip(DirectDecoder):
+    def __init__(self, steps: list[int], index: int) -> None:
+        self.steps, self.index = steps, index
+
+    def run(self, function, /, *args, **kwargs):
+        self.steps[self.index] += 1
+        return function(*args, **kwargs)
+
+
+def test_all_steps_of_a_clip_share_a_decoder_until_its_way_ends() -> None:
+    clips = [sample(mp4=build(Recipe(frames=12))), sample(mp4=build(Recipe(frames=13)))]
+    decoder = PerClip()
+    store = MediaStore(64 << 20, Shard(*clips), decoder=decoder)
+    for ref, _ in clips:
+        assert store.view(ref).audio() is not None
+        assert store.view(ref).frames_at((0.1,)) is not None
+    assert [count for count in decoder.steps if count] == [2, 2]
+    ref = clips[0][0]
+    store.discard(ref)
+    assert store.view(ref).audio() is not None
+    assert [count for count in decoder.steps if count] == [2, 2, 1]
+
+
+def test_clips_whose_way_never_ended_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avagent.media.store._MOST_CLIPS", 2)
+    clips = [sample(mp4=build(Recipe(frames=12 + number))) for number in range(3)]
+    store = MediaStore(64 << 20, Shard(*clips))
+    for ref, _ in clips:
+        assert store.view(ref).audio() is not None
+    assert set(store._decoders) == {ref.content_sha256 for ref, _ in clips[1:]}

@@ -17,7 +17,7 @@ from avagent.core.media import Frames, Motion, StreamInfo, Waveform
 from avagent.core.scores import RawScores
 from avagent.core.time_judgement import TimeJudgement
 from avagent.dsp.actions.edit import DspEditor
-from avagent.dsp.measures.lips import Mouth
+from avagent.dsp.measures.lips import Mouth, lip_cue
 from avagent.media.pair_views import PairView
 from avagent.media.store import MediaStore
 from avagent.models.embedded.lip_timing import lips_of
@@ -99,6 +99,17 @@ def test_a_cut_to_another_face_is_noted_and_the_face_is_found_at_once(reader):
     assert np.isfinite(mouth.inner[mouth.times >= 75 / FPS]).mean() > 0.9
 
 
+def test_a_face_that_is_not_shown_long_enough_is_not_followed_to_the_end(reader):
+    face, none = draw_face(240, 320, 160, 120, 60, 0.1), np.full((240, 320, 3), 90, np.uint8)
+    empty = [none + np.uint8(20 * (i % 2)) for i in range(8 * FPS)]
+    moving = [np.roll(face, i % 7, axis=1) for i in range(round(4.1 * FPS))]
+    mouth = reader.mouth(film([*moving, *empty[len(moving) :]]))
+    assert isinstance(mouth, Mouth)
+    assert float(mouth.times[-1]) == pytest.approx(7.1, abs=0.15), "3 of 8 s without a face, where 5 s are needed"
+    assert lip_cue(mouth, Waveform(np.ones((1, 8 * 16000), np.float32), 16000)).reason == "face_too_short"
+    assert reader.mouth(film([*moving[:FPS], *empty[FPS:]])) == "face_too_short"
+
+
 def test_who_cannot_be_read_says_why(reader):
     count = round(6 * FPS)
     assert reader.mouth(film([np.full((240, 320, 3), 90, np.uint8)] * count)) == "no_face"
@@ -111,9 +122,9 @@ def test_who_cannot_be_read_says_why(reader):
 def test_a_part_is_cut_by_linear_interpolation_and_its_edge_goes_on():
     picture = np.repeat(np.arange(100, dtype=np.uint8)[None, :, None], 60, axis=0).repeat(3, axis=2)
     shown = cut(picture, Square(10.25, 5.0, SIDE / 4))
-    assert np.allclose(shown[0, :, 0], np.clip(10.25 + (np.arange(SIDE) + 0.5) / 4 - 0.5, 0, 99), atol=1e-4)
+    assert np.allclose(shown[0, 0], np.clip(10.25 + (np.arange(SIDE) + 0.5) / 4 - 0.5, 0, 99), atol=1e-4)
     beyond = cut(picture, Square(-20.0, -20.0, 40.0))
-    assert not beyond[:, : SIDE // 2].any()
+    assert not beyond[:, :, : SIDE // 2].any()
 
 
 def test_what_is_judged_needs_no_calibration():

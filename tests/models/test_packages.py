@@ -101,6 +101,13 @@ def test_without_onnxruntime_the_command_is_named(monkeypatch):
             network()
 
 
+def test_without_onnxruntime_nothing_is_begun(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    for build in (build_captioner, build_scorer):
+        with pytest.raises(MissingModelError, match=r"need onnxruntime.*pip install 'avagent\[embedded\]'"):
+            build("embedded", {})
+
+
 def test_metadata_and_labels_are_read_once_and_not_for_every_clip(monkeypatch, media_dir):
     captioner, scorer = build_captioner("embedded", {}), build_scorer("embedded", {})
     call, seen = sound(media_dir / f"{ROOSTER}.ogg"), picture(media_dir / f"{ROOSTER}.png")

@@ -57,3 +57,20 @@ def test_nothing_heavy_is_imported_before_it_is_used():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_installed_packages_add_implementations(tmp_path, monkeypatch):
+    (tmp_path / "my_models.py").write_text("class Mine:\n    fingerprint = 'mine'\n", "utf-8")
+    info = tmp_path / "my_models-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-models\nVersion: 1.0\n", "utf-8")
+    (info / "entry_points.txt").write_text(
+        "[avagent.planners]\nmine = my_models:Mine\nembedded = my_models:Mine\n", "utf-8"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert build_planner("mine").fingerprint == "mine"
+    assert type(build_planner("embedded")).__module__.startswith("avagent.")
+    with pytest.raises(RecipeError, match="unknown scorer 'mine'"):
+        build_scorer("mine")
+    with pytest.raises(RecipeError, match="did you mean 'mine'"):
+        build_planner("min")

@@ -99,7 +99,7 @@ def test_odd_media(tmp_path: Path, good: bytes, name: str):
     assert {found.rows[k]["outcome"] for k in ("good", "last")} <= {"unchanged", "improved", "not_evaluable"}
     if expected[0] == "failed":
         letter = found.letter("a.tar", name)
-        assert set(letter) == {"key", "shard", "offset", "length", "stage", "type", "reason", "message"}
+        assert set(letter) == {"key", "shard", "offset", "length", "loose_before", "stage", "type", "reason", "message"}
         assert name in letter["message"] or letter["message"]
         assert members(found.output / "_errors" / "a.tar")[f"{name}.mp4"] == data
     else:

@@ -56,7 +56,7 @@ def complete(*words: str) -> list[str]:
 
 
 def test_commands_options_recipes_and_paths_are_completed():
-    assert complete("re") == ["refine", "replay"]
+    assert complete("re") == ["refine", "replay", "report", "review"]
     assert "--dry-run" in complete("refine", "--d")
     assert complete("refine", "--recipe", "em") == ["embedded"]
     assert complete("refine", "--input", "shar") == ["shar"]

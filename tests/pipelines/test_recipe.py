@@ -46,6 +46,12 @@ def test_the_fingerprint_follows_what_decides_and_nothing_else():
     assert load_recipe("embedded").fingerprint({"scorer": "b"}) != base
 
 
+def test_the_fingerprint_follows_the_rules_that_edits_are_judged_by(monkeypatch):
+    base = load_recipe("embedded").fingerprint({})
+    monkeypatch.setattr("avagent.pipelines.recipe.REFLECTION_REVISION", 99)
+    assert load_recipe("embedded").fingerprint({}) != base
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -163,6 +163,7 @@ def test_golden_record_of_an_improved_clip():
                     "changed_s": 1.0,
                     "removed": None,
                     "tempo": None,
+                    "level_si_sdr": None,
                 },
             }
         ],
@@ -190,11 +191,12 @@ def test_an_error_record_has_exactly_the_promised_fields():
     failure = Failure(
         stage=Stage.EDIT, type="EditError", reason=FailureReason.EDIT_FAILED, message="lone \ud800 surrogate"
     )
-    assert json.loads(error_record(failure, REF)) == {
+    assert json.loads(error_record(failure, REF, loose=2)) == {
         "key": REF.key,
         "shard": storage.basename(REF.shard),
         "offset": REF.offset,
         "length": REF.length,
+        "loose_before": 2,
         "stage": "edit",
         "type": "EditError",
         "reason": "edit_failed",

@@ -13,6 +13,7 @@ from tfrecord_tools import example, records
 
 from avagent import storage
 from avagent.core.errors import AVAgentError, FailureReason
+from avagent.runs import dead_letters
 from avagent.runs.merge import MergeOptions, merge_shard
 from avagent.runs.repaired_clips import read_repairs
 from avagent.runs.rewrite import rewrite_shard
@@ -35,6 +36,7 @@ HEAD = b"\x00\x00\x00\x18ftypmp42"
 RECORDS = records(example({"key": key.encode(), "video": HEAD + key.encode() * 9, "label": 3}) for key in KEYS)
 SHARDS = {
     "s.tar": tar_bytes(ENTRIES),
+    "joined.tar": tar_bytes(ENTRIES[:2]) + tar_bytes(ENTRIES[3:6]) + tar_bytes(ENTRIES[6:]),
     "s.tar.gz": gzip.compress(tar_bytes(ENTRIES), mtime=0),
     "s.tfrecord": RECORDS,
     "s.tfrecord.gz": gzip.compress(RECORDS, mtime=0),
@@ -96,6 +98,13 @@ def test_any_clips_that_failed_and_are_decided_again(name, data, tmp_path_factor
         for key, old in before.items()
     }
     new, fresh = merged(root, name, before, after)
+    assert new == fresh
+
+
+def test_letters_of_an_earlier_version_are_placed_by_the_room_before_them(root, monkeypatch):
+    monkeypatch.setattr(dead_letters, "_loose_before", lambda _: None)
+    before = dict.fromkeys(KEYS, "unchanged") | {"b": "failed", "c": "failed"}
+    new, fresh = merged(root, "s.tar", before, dict.fromkeys(KEYS, "unchanged"))
     assert new == fresh
 
 

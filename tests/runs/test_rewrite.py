@@ -122,6 +122,7 @@ def test_a_failed_clip_goes_whole_to_the_dead_letters(shard, output):
         "shard": "train-000000.tar",
         "offset": item.ref.offset,
         "length": item.ref.length,
+        "loose_before": 1,
         "stage": "decode",
         "type": "MediaError",
         "reason": "corrupt_media",
@@ -378,4 +379,16 @@ def test_golden_bytes(tmp_path):
         hashlib.sha256(storage.read_bytes(report.url)).hexdigest()
         == "976566ae4df8db900656cbc8cecd955c2b354ae890c42c4e5e36dac7d02503db"
     )
-    assert hashlib.sha256(dead).hexdigest() == "c16003e21769857e53925d61737b90d10366dd337d55c8a4e9e69cec668d8ce9"
+    assert hashlib.sha256(dead).hexdigest() == "9d310075541c7c99e9b516b48bd8712a7e55b166e54d1ec3bcc2f198e31a7437"
+
+
+def test_a_clip_that_is_gone_since_it_was_decided_on_is_a_dead_letter(shard, output):
+    decisions = decide_all(shard)
+    storage.write_bytes(shard, tar_bytes(FILES[:-1]))
+    report = rewrite_shard(shard, decisions, options(output))
+    assert (report.nsamples, report.errors) == (len(decisions) - 1, 1)
+    (late,) = report.late_failures
+    assert (late.index, late.failure.reason) == (len(decisions) - 1, FailureReason.CHANGED_SINCE_LISTED)
+    (name, content), *_ = letters(output)
+    assert name.endswith(".error.json")
+    assert json.loads(content)["reason"] == "changed_since_listed"

@@ -7,6 +7,7 @@ from shard_tools import tar_bytes
 from tfrecord_tools import MP4, example, record
 
 from avagent import storage
+from avagent.core.errors import ParameterError
 from avagent.shards.formats import (
     TFRECORD,
     WEBDATASET,
@@ -18,6 +19,7 @@ from avagent.shards.formats import (
     read_shard,
 )
 from avagent.shards.listing import list_shards
+from avagent.shards.media_names import SuffixMapping
 from avagent.shards.samples import shard_stem
 
 TFRECORDS = [
@@ -80,3 +82,12 @@ def test_both_are_used_in_the_same_way(root, name, data):
     assert count_clips(url, 9) == (2 if name == "a.tfrecord" else 1)
     storage.remove(url)
     assert count_clips(url, 9) == 1
+
+
+@pytest.mark.parametrize(
+    ("media", "audio"),
+    [(("mp4", "mp4"), ()), (("mp4",), ("mp4",)), (("MP4",), ()), ((), ()), (("",), ("wav",)), (("avagent.json",), ())],
+)
+def test_suffixes_that_mean_two_things_or_nothing_are_refused(media, audio):
+    with pytest.raises(ParameterError, match="suffix"):
+        SuffixMapping(media=media, audio=audio)

@@ -79,7 +79,7 @@ def test_what_cannot_be_used_is_refused_with_its_name(folder, source, message):
 
 
 def test_a_folder_without_shards_says_what_it_holds(tmp_path):
-    (tmp_path / "a.mp4").touch()
+    (tmp_path / "notes.md").touch()
     with pytest.raises(
         UsageError,
         match=r"no \*\.tar \(or \*\.tar\.gz, \*\.tgz\) or \*\.tfrecord\* directly inside.*1 other file.*\*\*/\*\.tar",

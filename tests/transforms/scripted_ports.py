@@ -20,6 +20,8 @@ from avagent.core.scores import Scores
 
 ASKED = "AVAGENT_SCRIPTED_LOG"
 """Names a file that the keys of captioned clips go to."""
+MENDED = "AVAGENT_SCRIPTED_MENDED"
+"""If set, the scorer scores the clips that it fails on otherwise."""
 FIRST = Plan(noise=WienerFilter(), rationale="first")
 SECOND = Plan(coordination=Volume(target_lufs=-20), rationale="second")
 THIRD = Plan(coordination=Shift(milliseconds=40), rationale="third")
@@ -77,6 +79,8 @@ class ScriptedScorer:
                 return Scores(
                     alignment=None, synchronization=None, alignment_note="muted", synchronization_note="muted"
                 )
+            case "broken" if os.environ.get(MENDED):
+                return _both(0.9 if "wiener_filter" in kinds else 0.5)
             case "broken":
                 return ModelError("no scores today", reason=FailureReason.MODEL_FAILED)
             case "fixable":

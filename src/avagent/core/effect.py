@@ -61,6 +61,8 @@ class EditEffect:
         changed_s: time in which this round changed samples at all, in s.
         removed: what this round's noise filter took away; None: it had none.
         tempo: evidence for this round's change of tempo; None: it had none, or nothing can be told.
+        level_si_sdr: of the sound after this round's change of level against the sound before it, in dB, at most 60:
+            low where a limiter, or a gain that moves, changed its shape. None: it had none.
     """
 
     si_sdr: float | None
@@ -71,3 +73,4 @@ class EditEffect:
     changed_s: float = 0.0
     removed: Removed | None = None
     tempo: TempoEvidence | None = None
+    level_si_sdr: float | None = None

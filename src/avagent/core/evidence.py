@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from avagent.core.captions import Captions
 from avagent.core.facts import Facts, NoiseColour
 
@@ -10,6 +12,8 @@ NOISY_BELOW_DB = 15.0
 NOISE_CONFIDENCE, UNKNOWN_NOISE_CONFIDENCE = 0.5, 0.95
 """A floor that has the spectrum of no common noise is more often part of the programme (an insect, a drone)."""
 HUM_CONFIDENCE, HUM_ABOVE_DB = 0.7, -30.0
+HUM_BELOW_DB = -1.5
+"""A tone that holds more than two thirds of the power is what the sound is about: a drone, a bass note."""
 POSSIBLE_HUM_CONFIDENCE = 0.5
 """On a short clip a hum is not sure; what a filter takes away then tells."""
 MAINS_HZ, MAINS_TOLERANCE = (50.0, 60.0), 0.01
@@ -75,9 +79,17 @@ def noisy(facts: Facts) -> bool:
 def humming(facts: Facts, least: float = HUM_CONFIDENCE) -> bool:
     """Whether mains hum is there with at least so much confidence, and heard."""
     hum, level = facts.hum, facts.hum_level
-    if hum is None or level is None or hum.confidence < least or level < HUM_ABOVE_DB:
+    if hum is None or level is None or hum.confidence < least or not HUM_ABOVE_DB <= level <= HUM_BELOW_DB:
         return False
     return any(abs(hum.value - mains) <= MAINS_TOLERANCE * mains for mains in MAINS_HZ)
+
+
+def noise_share_db(facts: Facts) -> float:
+    """How much of the power is noise or hum by what was measured, in dB; as little as there is where none was."""
+    shares = [] if facts.snr is None or not noisy(facts) else [1.0 / (1.0 + 10.0 ** (facts.snr.value / 10.0))]
+    if facts.hum_level is not None and humming(facts, POSSIBLE_HUM_CONFIDENCE):
+        shares.append(10.0 ** (facts.hum_level / 10.0))
+    return 10.0 * math.log10(max(sum(shares), 1e-10))
 
 
 def has_programme(facts: Facts, captions: Captions | None) -> bool:

@@ -92,6 +92,15 @@ WATER_PLACES = frozenset(
 )
 
 
+MUSIC = frozenset({"Music", "Musical instrument", "Singing", "Guitar", "Drum", "Orchestra", "Synthesizer"})
+"""An arrangement may be as dense as noise: distorted guitars, cymbals, pads."""
+
+
+def music_is_heard(captions: Captions) -> bool:
+    """Whether the sound is likely music, or has music in it."""
+    return _named(captions.audio, MUSIC) >= SURE
+
+
 def steady_programme(captions: Captions) -> bool:
     """Whether a steady floor is likely what the clip is about."""
     if _named(captions.audio, MACHINES_AND_VESSELS) >= SURE:

@@ -6,6 +6,7 @@ action has evidence of its own to meet, whoever planned it and whatever scores i
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from enum import StrEnum
 from typing import assert_never
@@ -26,22 +27,27 @@ from avagent.core.evidence import (
     clipped,
     has_programme,
     humming,
+    noise_share_db,
     noisy,
     out_of_time,
     too_loud,
     too_quiet,
     wrong_tempo,
 )
-from avagent.core.facts import Facts
+from avagent.core.facts import Facts, NoiseColour
 from avagent.core.plan import Plan
-from avagent.core.programme import steady_programme
+from avagent.core.programme import music_is_heard, steady_programme
 from avagent.core.scores import Scores
+
+REVISION = 2
+"""Raised with every change of rules, here or in :mod:`avagent.core.evidence`: results of older ones are not reused."""
 
 AUDIBLE_DB = -20.0
 """Noise that lies deeper under the whole is masked for the most part: taking it away is not worth its risk."""
 AUDIBLE_LUFS = -60.0
-NOISE_LIKE = (0.38, 0.7)
-"""Steady Gaussian noise of any colour gives 0.56; what a filter leaves of it under the programme makes it less."""
+NOISE_LIKE = (0.38, 0.62)
+"""Steady Gaussian noise of any colour gives 0.56, on a second of it up to 0.61; what a filter leaves of it under the
+programme makes it less, and more is steadier than noise can be."""
 STEADY_TONES = 0.7
 NOISE_SPREAD_DB, HUM_SPREAD_DB = 4.2, 3.0
 """Gaussian noise, smoothed as it is measured, deviates by 1.7 dB, a hum by nothing."""
@@ -49,8 +55,16 @@ DRIFT_DB = 4.5
 LINES_IN_NOISE = 0.4
 CLEARER_DB = 4.0
 """What a filter has to win of the measured SNR: half of what even a mild one wins where there is noise."""
+DENSE_DB, EVENT_S = 2.5, 2.0
+"""SNR up to which steady noise alone is measured. Of music it cannot be told from a dense arrangement, and of a second
+or two not from one event, which is as steady as noise while it lasts."""
 LEAST_REST_DB = -14.0
 """A filter that leaves less than a 25th of the power leaves no programme."""
+EXCESS_DB = 1.5
+"""By which what was taken away may exceed the noise that was measured: its error. More is programme."""
+MOST_NOISE_DB = -0.3
+LEAST_PROGRAMME_DB = -5.5
+"""Of the power that is not noise, as it was measured, so much is left by filters that gain anything."""
 TOLERANCE_MS = 45.0
 """ITU-R BT.1359-1: the detectability threshold of sound that comes early."""
 TEMPO_SIGMA, TEMPO_GAIN, TEMPO_RIVAL = 2.5, 0.15, 0.5
@@ -58,10 +72,16 @@ TEMPO_SIGMA, TEMPO_GAIN, TEMPO_RIVAL = 2.5, 0.15, 0.5
 TEMPO_ERROR = 0.006
 MOST_GAPS = 0.2
 """Share of a clip that dropouts may take: of more, too little is left to restore them from."""
+LEAST_GAP_S = 0.01
+"""Transports lose blocks of 10 ms and more (RFC 3551: 20 ms; AAC: 21 ms); a synthesizer rests shorter between waves."""
 CODED_GAP_S = 0.16
 """Of faint residue, longer stretches are pauses rather than dropouts of a transport, in s."""
 DECLIPPED_LU = (-16.0, 1.5)
 """Restored peaks need headroom: mending them may lower the level, not raise it."""
+MOST_RAISE_LU = 36.0
+"""Six of 16 bits: raised by more, a recording's own resolution is heard."""
+ONE_GAIN_DB = 25.0
+"""SI-SDR from which a change of level is one gain; below it the limiter does the work, and changes the sound."""
 MISMATCHED_BELOW = 0.25
 """Probability of a match (or, where the scorer does not tell it, alignment) below which a repaired sound does not
 belong to the picture, whatever it gained: a third as likely a match as not."""
@@ -78,19 +98,22 @@ class Objection(StrEnum):
     """What was taken away comes and goes, or sounds, like the programme."""
     STEADY_PROGRAMME = "steady_programme"
     """The steady sound is what the clip is about."""
+    TOO_STRONG = "too_strong"
+    """More was taken away than the noise that was measured, or less is left than the rest."""
     NOTHING_LEFT = "nothing_left"
     """What was taken away was nearly all there was."""
     USUAL_LEVEL = "usual_level"
     """Loudness and peaks were as usual, or are not so after the edit."""
     MOVING_GAIN = "moving_gain"
-    """No fact calls for a gain that changes over time."""
+    """No fact calls for a gain that changes over time, or for peaks that a limiter holds down."""
     NO_PROGRAMME = "no_programme"
     """Nothing stands over the floor that would be raised."""
     AUDIBLE_FLOOR = "audible_floor"
     """The floor that would be raised is plainly heard."""
     NOT_CLIPPED = "not_clipped"
+    """Nothing was clipped, or is clipped as before."""
     NO_GAPS = "no_gaps"
-    """There is no dropout, none was filled, or more than dropouts was changed."""
+    """There is no dropout that a transport makes, none was filled, or more than dropouts was changed."""
     NO_LAG = "no_lag"
     """Sound and picture show no such lag."""
     NO_TEMPO = "no_tempo"
@@ -151,10 +174,26 @@ def _of_filter(removed: Removed | None, before: Facts, after: Facts, captions: C
         return Objection.INAUDIBLE
     if removed.rest_db < LEAST_REST_DB:
         return Objection.NOTHING_LEFT
+    if _is_too_strong(removed, noise_share_db(before)):
+        return Objection.TOO_STRONG
     if possible and _is_hum(removed, NOISE_LIKE[0] if hum else STEADY_TONES):
         return None
+    if before.snr is not None and before.snr.value < DENSE_DB and _may_be_dense(before, captions):
+        return Objection.STEADY_PROGRAMME
     clear = noisy(before) and _is_clearer(before, after)
     return None if clear and _is_noise(removed) else Objection.NOT_NOISE
+
+
+def _may_be_dense(facts: Facts, captions: Captions | None) -> bool:
+    """The spectrum of music falls: a white or blue floor is none of it."""
+    falls = facts.noise_colour not in (NoiseColour.WHITE, NoiseColour.BLUE)
+    return facts.duration < EVENT_S or (falls and captions is not None and music_is_heard(captions))
+
+
+def _is_too_strong(removed: Removed, noise_db: float) -> bool:
+    programme = 1.0 - 10.0 ** (min(noise_db, MOST_NOISE_DB) / 10.0)
+    least_left = 10.0 * math.log10(programme) + LEAST_PROGRAMME_DB
+    return removed.share_db > noise_db + EXCESS_DB or removed.rest_db < least_left
 
 
 def _is_clearer(before: Facts, after: Facts) -> bool:
@@ -181,7 +220,7 @@ def _of_change(
     before, after = facts
     match change:
         case Volume():
-            return _of_volume(change, before, after, captions)
+            return _of_volume(change, effect, (before, after), captions)
         case FillBlanks():
             return _of_filling(change, effect, before, after)
         case Shift():
@@ -194,7 +233,10 @@ def _of_change(
             assert_never(unreachable)
 
 
-def _of_volume(change: Volume, before: Facts, after: Facts, captions: Captions | None) -> Objection | None:
+def _of_volume(
+    change: Volume, effect: EditEffect, facts: tuple[Facts, Facts], captions: Captions | None
+) -> Objection | None:
+    before, after = facts
     if change.mode == "dynamic":
         return Objection.MOVING_GAIN
     if change.declip and not clipped(before):
@@ -204,12 +246,23 @@ def _of_volume(change: Volume, before: Facts, after: Facts, captions: Captions |
     if too_quiet(before):
         if not has_programme(before, captions):
             return Objection.NO_PROGRAMME
-        if noisy(after):
+        if noisy(after) or after.loudness - before.loudness > MOST_RAISE_LU:
             return Objection.AUDIBLE_FLOOR
     elif not too_loud(before):
-        low, high = DECLIPPED_LU
-        return None if change.declip and low <= after.loudness - before.loudness <= high else Objection.USUAL_LEVEL
+        return _of_declipping(before, after) if change.declip else Objection.USUAL_LEVEL
+    if not change.declip and effect.level_si_sdr is not None and effect.level_si_sdr < ONE_GAIN_DB:
+        return Objection.MOVING_GAIN
     return None if USUAL_LUFS[0] <= after.loudness <= USUAL_LUFS[1] else Objection.USUAL_LEVEL
+
+
+def _of_declipping(before: Facts, after: Facts) -> Objection | None:
+    """Of a sound whose level is as usual: clipped peaks are gone, and the level does not rise."""
+    if clipped(after):
+        return Objection.NOT_CLIPPED
+    low, high = DECLIPPED_LU
+    if before.loudness is None or after.loudness is None or not low <= after.loudness - before.loudness <= high:
+        return Objection.USUAL_LEVEL
+    return None
 
 
 def _of_filling(change: FillBlanks, effect: EditEffect, before: Facts, after: Facts) -> Objection | None:
@@ -219,7 +272,9 @@ def _of_filling(change: FillBlanks, effect: EditEffect, before: Facts, after: Fa
     """
     if change.coded and not before.coded_gaps:
         return Objection.NO_GAPS
-    if before.gap_seconds > MOST_GAPS * before.duration or (before.coded_gaps and before.longest_gap > CODED_GAP_S):
+    if before.longest_gap < LEAST_GAP_S or before.gap_seconds > MOST_GAPS * before.duration:
+        return Objection.NO_GAPS
+    if before.coded_gaps and before.longest_gap > CODED_GAP_S:
         return Objection.NO_GAPS
     room = 1.5 * before.gap_seconds + 0.03 * (before.gap_count + 1)
     filled = before.gap_count > after.gap_count

@@ -97,6 +97,28 @@ class ClipState:
     known_rounds: tuple[Round, ...] = ()
 
 
+class Verdict(StrEnum):
+    """What a person says of an edit."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """A person's word on a decision: see :mod:`avagent.core.review`.
+
+    Attributes:
+        verdict: whether the edit is kept; a rule only rejects.
+        rule: in words; None: the clip itself was looked at.
+        reviewer: who, as far as they said.
+    """
+
+    verdict: Verdict
+    rule: str | None = None
+    reviewer: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipDecision:
     """The end of a clip's way: all that is needed to apply it, and why.
@@ -110,6 +132,7 @@ class ClipDecision:
         failure: for `failed` only.
         evaluation: by a held-out scorer, after everything was decided; None: the recipe names none.
         remark: what stands behind the reason, in words; None: nothing more.
+        review: a person's word on it; None: it is the loop's alone.
     """
 
     ref: ClipRef
@@ -122,6 +145,7 @@ class ClipDecision:
     failure: Failure | None = None
     evaluation: Evaluation | None = None
     remark: str | None = None
+    review: Review | None = None
 
     @property
     def settled(self) -> bool:

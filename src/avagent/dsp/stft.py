@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +49,7 @@ class Stft:
 
     def window(self) -> FloatArray:
         """float32 [frame]; its squares add up to half the frame."""
-        return np.sin((np.arange(self.frame) + 0.5) * (np.pi / self.frame)).astype(np.float32)
+        return _window(self.frame)
 
     def analyse(self, samples: FloatArray) -> Spectrum:
         """complex64 [channels, frames, bins] of float32 [channels, samples]; frame i ends at sample (i + 1) hops."""
@@ -81,6 +82,13 @@ class Stft:
             out[:, k : k + count] += parts[:, :, k]
         lead = self.frame - self.hop
         return np.ascontiguousarray(out.reshape(channels, -1)[:, lead : lead + length])
+
+
+@lru_cache(maxsize=16)
+def _window(frame: int) -> FloatArray:
+    window = np.sin((np.arange(frame) + 0.5) * (np.pi / frame)).astype(np.float32)
+    window.flags.writeable = False
+    return window
 
 
 def power_of(spectrum: Spectrum) -> FloatArray:

@@ -132,7 +132,7 @@ def _look(candidate: Candidate, settings: IngestSettings) -> Checked:
 
 def _measured(found: Checked, clip: Clip, settings: IngestSettings) -> Checked:
     sound, video = clip.sound(), clip.video()
-    decoder = process_decoder(DEFAULT_DECODING)
+    decoder = process_decoder(DEFAULT_DECODING).for_clip()
     info = decoder.run(probe, clip.members[0].data)
     waveform = decoder.run(decode_audio, sound.data)
     if waveform is None:

@@ -13,7 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from avagent.core.errors import AVAgentError, ClipError, FailureReason, MediaError, ParameterError, Stage
@@ -36,6 +37,10 @@ class Decoder(Protocol):
         """What the function gives, or the :class:`ClipError` that it raises."""
         ...
 
+    def for_clip(self) -> Decoder:
+        """The same for all that one clip needs: its steps together have the limit of time."""
+        ...
+
 
 class DirectDecoder:
     """Runs them in this process, without limits of time and memory."""
@@ -43,6 +48,33 @@ class DirectDecoder:
     def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """See :class:`Decoder`."""
         return function(*args, **kwargs)
+
+    def for_clip(self) -> Decoder:
+        """See :class:`Decoder`; there is no limit."""
+        return self
+
+
+@dataclass(slots=True)
+class Allowance:
+    """Wall time in s that is left; waiting for a decoder that is free does not count."""
+
+    left: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClipDecoder:
+    """A pool for one clip: what a step took is not left for the next."""
+
+    pool: DecoderPool
+    allowance: Allowance
+
+    def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """See :class:`Decoder`."""
+        return self.pool.run_within(self.allowance, function, args, kwargs)
+
+    def for_clip(self) -> Decoder:
+        """See :class:`Decoder`: it is that already."""
+        return self
 
 
 class DecoderCrashedError(Exception):
@@ -150,11 +182,21 @@ class DecoderPool:
             ParameterError: as the function.
             AVAgentError: the child does not start.
         """
+        return self.run_within(Allowance(self._seconds), function, args, kwargs)
+
+    def for_clip(self) -> Decoder:
+        """See :class:`Decoder`."""
+        return ClipDecoder(self, Allowance(self._seconds))
+
+    def run_within(
+        self, allowance: Allowance, function: Callable[..., T], args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> T:
+        """As :meth:`run`, in what is left of a time, and less is left after it."""
         name = f"{function.__module__}:{function.__qualname__}"
         request: dict[str, object] = {"function": name, "args": args, "kwargs": kwargs}
         stage = Stage.WRITE if function.__module__.endswith(".remux") else Stage.DECODE
         with self._slots:
-            return _result(self._answer(request, stage), stage, self._limits)
+            return _result(self._answer(request, stage, allowance), stage, self._limits)
 
     def close(self) -> None:
         """End all children; those at work end when they are done."""
@@ -164,11 +206,13 @@ class DecoderPool:
         for child in idle:
             child.abandon() if self.forked else child.close()
 
-    def _answer(self, request: dict[str, object], stage: Stage) -> dict[str, Any]:
+    def _answer(self, request: dict[str, object], stage: Stage, allowance: Allowance) -> dict[str, Any]:
         for attempt in range(_CRASHES):
-            child = self._take()
+            if allowance.left <= 0:
+                raise _timed_out(self._seconds, stage)
+            child, begin = self._take(), time.monotonic()
             try:
-                answer = child.call(request, self._seconds)
+                answer = child.call(request, allowance.left)
             except TimeoutError as error:
                 raise _timed_out(self._seconds, stage) from error
             except DecoderCrashedError as error:
@@ -178,6 +222,8 @@ class DecoderPool:
             except BaseException:
                 child.kill()
                 raise
+            finally:
+                allowance.left -= time.monotonic() - begin
             self._give_back(child, usable=answer.get("error") != MemoryError.__name__)
             return answer
         raise AVAgentError("a decoder is tried at least once")

@@ -22,6 +22,7 @@ from avagent.core.region import Region
 from avagent.media.clip_decode import DecodedMember, PictureChoice
 from avagent.media.limits import MediaLimits
 from avagent.media.picture import Picture
+from avagent.media.preview import PlayerChoice
 from avagent.media.trim import Trimmed
 
 _PREFIX = struct.Struct("<I")
@@ -29,8 +30,19 @@ _MAX_HEADER = 16 << 20
 _KINDS: Mapping[str, type] = {
     kind.__name__: kind
     for kind in (
-        *(DecodedMember, Failure, Frames, MediaLimits, Motion, Picture, PictureChoice, Region, StreamInfo, Trimmed),
-        Waveform,
+        *(
+            DecodedMember,
+            Failure,
+            Frames,
+            MediaLimits,
+            Motion,
+            Picture,
+            PictureChoice,
+            PlayerChoice,
+            Region,
+            StreamInfo,
+        ),
+        *(Trimmed, Waveform),
     )
 }
 _DTYPES = ("float32", "float64", "uint8")

@@ -22,7 +22,10 @@ from avagent.media.pyav import AnyPacket, audio_context, layout_of, samples_of, 
 from avagent.media.timeline import drift_of
 
 # Playlist and script demuxers (hls, concat, ...) would let a member of a shard open files and addresses of its choice.
-_FORMATS = "mov,mp4,matroska,webm,avi,ogg,wav,flac,mp3,aac,png_pipe,jpeg_pipe,mpegts,mpeg,flv,asf,aiff,caf,w64"
+_FORMATS = (
+    "mov,mp4,matroska,webm,avi,ogg,wav,flac,mp3,aac,png_pipe,jpeg_pipe"
+    ",mpegts,mpeg,flv,asf,aiff,caf,w64,au,ac3,eac3,wv,tta,amr"
+)
 
 _ISO_STARTS = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 

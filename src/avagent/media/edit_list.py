@@ -55,9 +55,8 @@ def edited_duration(data: bytes, track: int) -> Fraction | None:
         data: the file.
         track: number of the track, as its header has it.
     """
-    shown = _pieces(data, track)
     index = movie(data)
-    ticks = 0 if index is None else timescale(index.find(b"mvhd"))
+    shown, ticks = _pieces(index, track), 0 if index is None else timescale(index.find(b"mvhd"))
     return Fraction(shown[0].duration, ticks) if len(shown) == 1 and shown[0].duration > 0 and ticks > 0 else None
 
 
@@ -68,7 +67,8 @@ def hidden_head(data: bytes, track: int) -> Fraction:
         data: the file.
         track: number of the track, as its header has it.
     """
-    shown, found = _pieces(data, track), _track(data, track)
+    index = movie(data)
+    shown, found = _pieces(index, track), _track(index, track)
     ticks = 0 if found is None else timescale(found.find(b"mdia", b"mdhd"))
     if len(shown) != 1 or shown[0].duration > 0 or ticks <= 0:
         return Fraction(0)
@@ -77,17 +77,16 @@ def hidden_head(data: bytes, track: int) -> Fraction:
 
 def is_spliced(data: bytes, track: int) -> bool:
     """Whether an edit list puts a track together from several pieces, or changes its pace; the number as above."""
-    shown = _pieces(data, track)
+    shown = _pieces(movie(data), track)
     return len(shown) > 1 or any(edit.rate != _AS_RECORDED for edit in shown)
 
 
-def _pieces(data: bytes, track: int) -> list[Edit]:
-    found = _track(data, track)
+def _pieces(index: Box | None, track: int) -> list[Edit]:
+    found = _track(index, track)
     return [] if found is None else [edit for edit in read_edits(found) if edit.start is not None]
 
 
-def _track(data: bytes, number: int) -> Box | None:
-    index = movie(data)
+def _track(index: Box | None, number: int) -> Box | None:
     tracks = [] if index is None else [track for track in index.all(b"trak") if track_id(track) == number]
     return tracks[0] if len(tracks) == 1 else None
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from avagent.core.actions import Action, Pitch, Shift, Speed
+from avagent.core.actions import Action, Pitch, Shift, Speed, Volume
 from avagent.core.captions import Captions
 from avagent.core.effect import EditEffect
 from avagent.core.media import Waveform
@@ -52,6 +52,7 @@ def edit_effect(views: Views, base: tuple[Action, ...], plan: Plan) -> EditEffec
         tempo=None
         if motion is None or not isinstance(plan.coordination, Speed)
         else tempo_evidence(filtered, motion, plan.coordination.factor),
+        level_si_sdr=si_sdr(filtered.samples, after.samples) if isinstance(plan.coordination, Volume) else None,
     )
 
 

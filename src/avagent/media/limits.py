@@ -52,8 +52,8 @@ class DecodeLimits:
     """What decoding and encoding one clip may cost; enforced on a process that can be killed.
 
     Attributes:
-        decode_seconds: wall time in s of one step (decoding all of a member; writing it); None: media are decoded in
-            the worker's own process, and nothing bounds time or memory.
+        decode_seconds: wall time in s of all decoding that one clip needs before it is written, and of what writing it
+            needs; None: media are decoded in the worker's own process, and nothing bounds time or memory.
         decode_memory_mib: memory in MiB that the decoder may claim beyond what it starts with.
     """
 

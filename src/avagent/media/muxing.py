@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import av
@@ -77,6 +78,7 @@ class Job:
         encoding: how.
         start: when it begins, in samples at the encoder's rate.
         data: the file that `container` was opened from.
+        noted: tags to be written besides those of the container, by name.
     """
 
     container: InputContainer | None
@@ -85,6 +87,7 @@ class Job:
     encoding: Encoding
     start: int
     data: bytes = b""
+    noted: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def mux_sound(waveform: Waveform, encoding: Encoding, muxer: str) -> tuple[bytes, EncodedSound]:
@@ -231,8 +234,8 @@ class _Writer:
                 sound.metadata.update({k: v for k, v in stream.metadata.items() if not _describes_encoding(k)})
                 sound.disposition = stream.disposition
                 order.append(None)
-            elif self._made_anew(stream):
-                continue
+            elif self._made_anew(stream) or (is_cover(stream) and self.muxer == "wav"):
+                continue  # A cover in WAV is part of a tag, which is kept as it is.
             elif is_cover(stream) and self.muxer in _ATTACHES:
                 add_picture_attachment(self.output, stream, next(p for p in packets if p.stream_index == stream.index))
                 order.append(stream)
@@ -270,6 +273,7 @@ class _Writer:
         if container is None:
             return
         self.output.metadata.update({k: v for k, v in container.metadata.items() if k not in _NOT_CARRIED})
+        self.output.metadata.update(self.job.noted)
         chapters = container.chapters()
         if chapters:
             self.output.set_chapters(chapters)

@@ -334,17 +334,22 @@ def check_count(count: int, limits: MediaLimits) -> None:
 
 
 class _Grey:
-    """Shrinks pictures to grey; one scaler for all of them, for setting it up costs more than its use."""
+    """Shrinks pictures to grey ones of one size, that of the first: calls change their pictures' size half-way.
+
+    One scaler for all of them, for setting it up costs more than its use.
+    """
 
     def __init__(self) -> None:
         self._scaler = VideoReformatter()
+        self._height: int | None = None
 
     def __call__(self, frame: VideoFrame) -> ByteArray:
-        height = max(2, round(frame.height * _MOTION_WIDTH / frame.width / 2) * 2)
-        # A picture one pixel wide would become the largest of all.
-        height = min(height, _MOTION_HEIGHT)
+        if self._height is None:
+            height = max(2, round(frame.height * _MOTION_WIDTH / frame.width / 2) * 2)
+            # A picture one pixel wide would become the largest of all.
+            self._height = min(height, _MOTION_HEIGHT)
         small = self._scaler.reformat(
-            frame, width=_MOTION_WIDTH, height=height, format="gray", interpolation=Interpolation.AREA, threads=1
+            frame, width=_MOTION_WIDTH, height=self._height, format="gray", interpolation=Interpolation.AREA, threads=1
         )
         return pixels_of(small)
 

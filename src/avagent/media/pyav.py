@@ -77,7 +77,8 @@ def samples_of(context: AudioCodecContext, packet: AnyPacket) -> int:
     name, extradata = context.codec.canonical_name, context.extradata or b""
     if name.startswith("pcm_"):
         digits = "".join(c for c in name.split("_")[1] if c.isdigit())
-        return packet.size // (layout_of(context).nb_channels * (int(digits) // 8 if digits else 1))
+        each = layout_of(context).nb_channels * (int(digits) // 8 if digits else 1)
+        return packet.size // each if each else 0  # Damaged headers tell of no channels.
     if name == "opus":
         return _opus_samples(bytes(packet)[:2])
     if name == "flac" and extradata[:2] == extradata[2:4] and extradata[:2]:
@@ -117,12 +118,14 @@ def decode_sound(packet: AnyPacket) -> list[AudioFrame]:
 
 def values_of(frame: AudioFrame) -> npt.NDArray[Any]:
     """The samples of a frame as they are coded, [channels, samples]."""
-    dtype = _DTYPES[frame.format.packed.name]
-    channels, planar = frame.layout.nb_channels, frame.format.is_planar
-    # `frame.planes` reads on until a null pointer, which FFmpeg does not set behind 8 planes and more.
-    planes: list[Any] = [AudioPlane(frame, index) for index in range(channels if planar else 1)]
+    name = frame.format.name
+    dtype, planar = _DTYPES[name.removesuffix("p")], name.endswith("p")
+    channels = frame.layout.nb_channels
     count = frame.samples if planar else frame.samples * channels
-    values: npt.NDArray[Any] = np.stack([np.frombuffer(plane, dtype, count) for plane in planes])
+    values: npt.NDArray[Any] = np.empty((channels if planar else 1, count), dtype)
+    for index, row in enumerate(values):
+        # `frame.planes` reads on until a null pointer, which FFmpeg does not set behind 8 planes and more.
+        row[:] = np.frombuffer(cast("Any", AudioPlane(frame, index)), dtype, count)
     return values if planar else values.reshape(-1, channels).T
 
 
@@ -147,6 +150,16 @@ _DTYPES: Mapping[str, type[np.generic[Any]]] = {
 def encode_sound(stream: AudioStream, frame: AudioFrame | None) -> list[AnyPacket]:
     """The packets that come out when a frame goes in; None: those that are held back."""
     return cast("list[AnyPacket]", stream.encode(frame))
+
+
+def encode_picture(context: VideoCodecContext, frame: VideoFrame | None) -> list[AnyPacket]:
+    """The packets that come out when a picture goes in; None: those that are held back."""
+    return cast("list[AnyPacket]", context.encode(frame))
+
+
+def add_picture_stream(output: OutputContainer, encoder: str, rate: int) -> VideoStream:
+    """A new stream for a video encoder. Raises ValueError if the container cannot hold its codec."""
+    return cast("VideoStream", output.add_stream(encoder, rate=rate))
 
 
 def add_sound_stream(output: OutputContainer, encoder: str, rate: int) -> AudioStream:

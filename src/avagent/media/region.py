@@ -29,17 +29,21 @@ def decode_region(
         MediaError: as :func:`avagent.media.picture.sample_frames`.
     """
     cut, least = _Cut(region), (1.0 - _EVENLY) / region.fastest
-    kept: list[tuple[ByteArray, float]] = []
+    times: list[float] = []
+    # Filled as they come: pictures that are put together at the end are copied once more, 50 MB of them.
+    pixels: ByteArray | None = None
     for frame, time in all_pictures(data, origin=origin, limits=limits):
         if region.start is not None and time < region.start:
             continue
-        if not kept or time - kept[-1][1] >= least:
-            kept.append((cut(frame), time))
-        if len(kept) == region.most:
+        if not times or time - times[-1] >= least:
+            picture = cut(frame)
+            if pixels is None:
+                pixels = np.empty((region.most, *picture.shape), np.uint8)
+            pixels[len(times)] = picture
+            times.append(time)
+        if len(times) == region.most:
             break
-    if not kept:
-        return None
-    return Frames(np.stack([pixels for pixels, _ in kept]), np.array([time for _, time in kept], np.float64))
+    return None if pixels is None else Frames(pixels[: len(times)], np.array(times, np.float64))
 
 
 class _Cut:

@@ -31,6 +31,7 @@ from avagent.media.muxing import (
     mux_sound,
     unsupported_edits,
 )
+from avagent.media.provenance_tag import add_tag, free_number, tag_name, written_by_muxer
 from avagent.media.pyav import AnyPacket, layout_of, sample_format_of
 from avagent.media.sound import first_time
 from avagent.media.written import check_pictures, sound_fault
@@ -48,6 +49,7 @@ def remux(
     audio_codec: str = "source",
     suffix: str = "",
     limits: MediaLimits = DEFAULT_LIMITS,
+    tag: str = "",
 ) -> bytes:
     """The container with its sound replaced: the container that the bytes are, whatever the member is called.
 
@@ -62,6 +64,7 @@ def remux(
         audio_codec: see :mod:`avagent.media.audio_codec`.
         suffix: of the member; it says what becomes of sound without a container.
         limits: for reading.
+        tag: what the file is to say of itself besides, see :mod:`avagent.media.provenance_tag`; empty: nothing.
 
     Raises:
         MediaError: unreadable input; a container that cannot be written, for example `unsupported_stream`: it holds one
@@ -69,7 +72,7 @@ def remux(
             it should, such as a sound of a few samples in MP3.
         ParameterError: an `audio_codec` that is not known.
     """
-    old, waveform = _from_zero(_look(data, suffix, limits), waveform)
+    old, waveform = _from_zero(_look(data, suffix, limits, tag), waveform)
     faults: list[str] = []
     for encoding in possible_encodings(old.muxer, audio_codec, waveform, old.source):
         try:
@@ -164,6 +167,7 @@ class _Old:
         start: when the sound begins, in s on the container's clock.
         timed: whether something else is shown on that clock.
         track: the number of the sound's track in an ISO media file; None: it is none, or has no sound.
+        tag: text of the tag to be written, and which of our tags it is; None: none.
     """
 
     muxer: str
@@ -171,20 +175,23 @@ class _Old:
     start: float = 0.0
     timed: bool = False
     track: int | None = None
+    tag: tuple[int, str] | None = None
 
 
-def _look(data: bytes, suffix: str, limits: MediaLimits) -> _Old:
+def _look(data: bytes, suffix: str, limits: MediaLimits, tag: str) -> _Old:
     with open_media(data, limits) as container:
         muxer, stream = muxer_of(container, data, suffix), audio_stream(container)
+        number = free_number([*container.metadata, *(key for s in container.streams for key in s.metadata)])
+        tagged = (number, tag) if tag and number is not None else None
         if stream is None:
-            return _Old(muxer=muxer)
+            return _Old(muxer=muxer, tag=tagged)
         track = stream.id if container.format.name.startswith("mov") else None
         if track is not None and is_spliced(data, track):
             raise unsupported_edits(f"track {track} with the sound")
         packets = [p for p in container.demux(stream) if p.size]
         timed = muxer in KEEPS_START or video_stream(container) is not None
         start = first_time(packets) if timed else 0.0
-        return _Old(muxer=muxer, source=_source(stream, packets), start=start, timed=timed, track=track)
+        return _Old(muxer=muxer, source=_source(stream, packets), start=start, timed=timed, track=track, tag=tagged)
 
 
 def _from_zero(old: _Old, waveform: Waveform) -> tuple[_Old, Waveform]:
@@ -224,10 +231,15 @@ def _written(data: bytes, old: _Old, waveform: Waveform, encoding: Encoding, lim
         )
         result = replace_sound(data, old.track, track)
         if result is not None:
-            return result
+            return _tagged(result, old)
     if start > 0 and old.muxer in WHOLE_MILLISECONDS:
         # Encoders delay by fractions such as 6.5 ms: rounding a tie up would move the sound with every generation.
         start -= 1
     with open_media(data, limits) as container:
-        result = mux_again(Job(container, audio_stream(container), waveform, encoding, start, data), old.muxer)
-    return keep_tags(data, result, old.muxer)
+        noted = {tag_name(old.tag[0]): old.tag[1]} if old.tag and written_by_muxer(old.muxer) else {}
+        result = mux_again(Job(container, audio_stream(container), waveform, encoding, start, data, noted), old.muxer)
+    return _tagged(keep_tags(data, result, old.muxer), old)
+
+
+def _tagged(data: bytes, old: _Old) -> bytes:
+    return data if old.tag is None else add_tag(data, old.muxer, *old.tag)

@@ -20,6 +20,7 @@ def repair_sound(
     audio_codec: str = "source",
     limits: MediaLimits = DEFAULT_LIMITS,
     decoder: Decoder | None = None,
+    tag: str = "",
 ) -> Member:
     """The member that carries the clip's sound, with the actions applied; the clip's other members stay as they are.
 
@@ -28,6 +29,7 @@ def repair_sound(
         actions: in order.
         audio_codec: `source` keeps the source's codec where it can be encoded well.
         limits: of the media.
+        tag: what the repaired file says of itself, see :mod:`avagent.media.provenance_tag`; empty: nothing.
         decoder: what media are decoded and encoded in; this process unless given.
 
     Raises:
@@ -36,14 +38,13 @@ def repair_sound(
         ShardError: the sample holds no media.
     """
     sound = clip.sound()
-    decoder = decoder or DirectDecoder()
+    decoder = (decoder or DirectDecoder()).for_clip()
     waveform = decoder.run(decode_audio, sound.data, limits=limits)
     if waveform is None:
         raise MediaError(
             f"clip {clip.key!r}: {sound.name} has no sound to repair", reason=FailureReason.NO_MEDIA, stage=Stage.WRITE
         )
     edited = DspEditor().edit(waveform, actions)
-    data = decoder.run(
-        remux, sound.data, edited, audio_codec=audio_codec, suffix=sound.suffix.rpartition(".")[2], limits=limits
-    )
+    suffix = sound.suffix.rpartition(".")[2]
+    data = decoder.run(remux, sound.data, edited, audio_codec=audio_codec, suffix=suffix, limits=limits, tag=tag)
     return replace(sound, data=data)

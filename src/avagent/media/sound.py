@@ -28,6 +28,8 @@ from avagent.media.timeline import Timeline
 _PLACEHOLDER = 0x7FFFF000
 """Sizes from here on tell nothing: who writes into a pipe cannot know them, and puts 2 or 4 GiB, or a little less (SoX:
 this). Members of 2 GiB are not read at all, see `limits.member_bytes`."""
+_LINK_S = Fraction(1, 4)
+"""Times of Ogg that go back by more begin another link; by less, they are those of Vorbis' blocks of two lengths."""
 _EXACT_CLOCKS = ("mov", "wav", "flac")
 """Formats whose declared duration counts samples: what is missing from it is missing from the file."""
 
@@ -50,23 +52,25 @@ class _Track:
         if frame.samples == 0:
             return
         line = self.timeline
+        channels = frame.layout.nb_channels
         if line is None:
-            self.channels = frame.layout.nb_channels
+            self.channels = channels
             line = self.timeline = Timeline(frame.sample_rate, self._check_size)
-        if (frame.sample_rate, frame.layout.nb_channels) != (line.rate, self.channels):
+        if (frame.sample_rate, channels) != (line.rate, self.channels):
             raise unsupported(
-                f"the sound changes from {self.channels} channels at {line.rate} Hz to {frame.layout.nb_channels}"
+                f"the sound changes from {self.channels} channels at {line.rate} Hz to {channels}"
                 f" channels at {frame.sample_rate} Hz half-way; transcode the clip to one layout"
             )
         pts, clock = frame.pts, frame.time_base
-        time = None if pts is None or clock is None else pts * clock + self._ahead
+        time = None if pts is None or clock is None else pts * clock
         if self.chained:
+            time = None if time is None else time + self._ahead
             time = self._behind(time, Fraction(frame.samples, line.rate))
         line.add(_to_float(frame), time, after_damage=self.after_damage)
         self.after_damage = False
 
     def _behind(self, time: Fraction | None, duration: Fraction) -> Fraction | None:
-        if time is not None and self._end is not None and time < self._end - duration:
+        if time is not None and self._end is not None and time < self._end - _LINK_S:
             self._ahead += self._end - time
             time = self._end
         begin = time if time is not None else self._end

@@ -47,6 +47,8 @@ from avagent.storage.byte_cache import ByteCache
 Media = Waveform | Frames | Motion | Picture | DecodedMember | Failure
 MediaT = TypeVar("MediaT", bound=Media | None)
 PartT = TypeVar("PartT", Waveform, Picture)
+_MOST_CLIPS = 10_000
+"""Clips of which is known how long their decoding took; one that is forgotten may take that long again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +120,9 @@ class MediaStore:
         self._sampling = sampling if sampling is not None else FrameSampling()
         self._limits = limits
         self._decoder: Decoder = decoder if decoder is not None else DirectDecoder()
+        self._decoders: dict[str, Decoder] = {}
         self._reads = 0
-        self._reads_lock = threading.Lock()
+        self._lock = threading.Lock()
 
     @property
     def stats(self) -> StoreStats:
@@ -141,6 +144,8 @@ class MediaStore:
     def discard(self, ref: ClipRef) -> None:
         """Drop all that is held of a clip whose way through the pipeline has ended."""
         self._cache.discard(lambda key: key[0] == ref.content_sha256)
+        with self._lock:
+            self._decoders.pop(ref.content_sha256, None)
 
     def view(self, ref: ClipRef, actions: Sequence[Action] = ()) -> StoredView:
         """The clip's media, its sound edited by these actions in order."""
@@ -156,7 +161,7 @@ class MediaStore:
 
     def _read(self, ref: ClipRef) -> Clip:
         clip = self._read_clip(ref)
-        with self._reads_lock:
+        with self._lock:
             self._reads += 1
         if content_hash(clip.members) != ref.content_sha256:
             raise ShardError(
@@ -210,7 +215,7 @@ class MediaStore:
         if video is None or not self._picture_member(ref).streams.has_video:
             return None
         origin = None if self._is_one_member(ref) else self._picture_member(ref).streams.video_start
-        return self._decoder.run(decode_region, video.data, region, origin=origin, limits=self._limits)
+        return self._decoder_of(ref).run(decode_region, video.data, region, origin=origin, limits=self._limits)
 
     def motion(self, ref: ClipRef) -> Motion | None:
         """Motion energy of the container's picture."""
@@ -220,6 +225,13 @@ class MediaStore:
     def facts(self, ref: ClipRef, actions: tuple[Action, ...]) -> Facts | None:
         """Measured facts of the edited sound."""
         return self._cache.get((ref.content_sha256, "facts", actions), lambda: self._measure(ref, actions), lambda _: 0)
+
+    def _decoder_of(self, ref: ClipRef) -> Decoder:
+        """Steps of one clip share the limit of time until the clip's way ends."""
+        with self._lock:
+            if len(self._decoders) >= _MOST_CLIPS:
+                del self._decoders[next(iter(self._decoders))]
+            return self._decoders.setdefault(ref.content_sha256, self._decoder.for_clip())
 
     def _is_one_member(self, ref: ClipRef) -> bool:
         """Whether sound and picture lie in one member."""
@@ -253,7 +265,7 @@ class MediaStore:
             sound_at_zero=one,
         )
         return _frozen(
-            self._decoder.run(
+            self._decoder_of(ref).run(
                 decode_member,
                 member.data,
                 sound=sound,
@@ -277,7 +289,7 @@ class MediaStore:
         max_side = self._sampling.max_side
         origin = None if self._is_one_member(ref) else self._picture_member(ref).streams.video_start
         return _frozen(
-            self._decoder.run(
+            self._decoder_of(ref).run(
                 decode_frames_at, video.data, times, max_side=max_side, origin=origin, limits=self._limits
             )
         )
@@ -292,7 +304,9 @@ class MediaStore:
         chosen = [images[int(i * step)].data for i in range(min(len(images), sampling.count))]
         duration = self.streams(ref).audio_duration
         return _frozen(
-            self._decoder.run(decode_images, chosen, duration=duration, max_side=sampling.max_side, limits=self._limits)
+            self._decoder_of(ref).run(
+                decode_images, chosen, duration=duration, max_side=sampling.max_side, limits=self._limits
+            )
         )
 
     def _measure(self, ref: ClipRef, actions: tuple[Action, ...]) -> Facts | None:

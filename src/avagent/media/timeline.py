@@ -66,6 +66,13 @@ class _Piece:
     step: float = 0.0
 
 
+def _seconds_between(start: Fraction, stop: Fraction) -> float:
+    """The difference: as Fraction has it, in a fifth of the time, for this is asked of every packet."""
+    return (stop.numerator * start.denominator - start.numerator * stop.denominator) / (
+        start.denominator * stop.denominator
+    )
+
+
 @dataclass(slots=True)
 class Timeline:
     """Sound as it comes from a decoder.
@@ -96,7 +103,7 @@ class Timeline:
     def _placed(self, piece: _Piece, time: Fraction, *, after_damage: bool) -> _Piece:
         if not piece.times and piece.length:
             piece.start = time - Fraction(piece.length, self.rate)  # What came before had no timestamps.
-        at, taken = float(time - piece.start), piece.length / self.rate
+        at, taken = _seconds_between(piece.start, time), piece.length / self.rate
         off = at - taken
         step = abs(off - piece.times[-1] + piece.taken[-1]) if piece.times else 0.0
         # The first packets may be shorter than they say: their head was the encoder's delay.

@@ -11,7 +11,7 @@ the sample (they are lossless), other formats at a packet. What was reached is i
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -22,6 +22,7 @@ import numpy as np
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.stream import Stream
+from av.video.stream import VideoStream
 
 from avagent.core.errors import FailureReason, MediaError, ParameterError, Stage
 from avagent.core.media import Waveform
@@ -32,6 +33,7 @@ from avagent.media.muxing import MOV_MUXERS, WHOLE_MILLISECONDS
 from avagent.media.pyav import AnyPacket, add_copied_stream, fill_decoding_times, fill_durations, keep_frame_rate, mux
 from avagent.media.remux import encode_audio, muxer_of, remux
 from avagent.media.sound import decode_audio, decode_timed
+from avagent.media.written import aspect_of, same_width
 
 _LOSSLESS = ("wav", "flac")
 _SAMPLES_AS: Mapping[str, str] = {"avi": "pcm_s16le", "matroska": "flac"}
@@ -191,12 +193,17 @@ def _choose(container: InputContainer, start: Fraction, end: Fraction, *, hides:
     return _Stretch(packets=chosen, zero=zero, end=stop, origin=origin, first=first, kind=kind)
 
 
-def _copied(muxer: str, streams: list[Stream], stretch: _Stretch, limits: MediaLimits) -> Trimmed:
+def _copied(muxer: str, streams: Sequence[Stream], stretch: _Stretch, limits: MediaLimits) -> Trimmed:
     """A file with the chosen packets of these streams. Raises MediaError: it does not hold them as they are."""
     wanted = [[_time(packet) - stretch.zero for packet in stretch.packets[stream.index]] for stream in streams]
     data = _write(muxer, streams, stretch)
     found = [list[Fraction]() for _ in streams]
     with open_media(data, limits, look_ahead=False) as container:
+        for stream, written in zip(streams, container.streams, strict=True):
+            if isinstance(stream, VideoStream) and isinstance(written, VideoStream):
+                aspects = aspect_of(stream), aspect_of(written)
+                if not same_width(*aspects):
+                    raise _not_cut(muxer, f"pixels that are {aspects[0]} as wide as high would become {aspects[1]}")
         for packet in container.demux():
             if packet.size:
                 found[packet.stream_index].append(_time(packet))
@@ -244,7 +251,7 @@ def _reaches(packets: list[AnyPacket], start: Fraction) -> bool:
     return any(_end(packet) > start for packet in packets)
 
 
-def _write(muxer: str, streams: list[Stream], stretch: _Stretch) -> bytes:
+def _write(muxer: str, streams: Sequence[Stream], stretch: _Stretch) -> bytes:
     buffer = io.BytesIO()
     hides = muxer in MOV_MUXERS
     options = {"fflags": "+bitexact", "avoid_negative_ts": "disabled" if hides else "make_non_negative"}

@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 from av.stream import Stream
+from av.video.stream import VideoStream
 
 from avagent.core.errors import FailureReason, MediaError, Stage
 from avagent.core.media import Waveform
@@ -103,21 +104,46 @@ def check_pictures(data: bytes, result: bytes, limits: MediaLimits) -> None:
         MediaError: a difference; what was written cannot be read.
     """
     before, after = _video(data, limits), _video(result, limits)
-    if before == after:
+    if [stream[1:] for stream in before] == [stream[1:] for stream in after]:
+        for old, new in zip(before, after, strict=True):
+            _check_width(old[0], new[0])
         return
-    pairs = [(a, b) for old, new in zip(before, after, strict=False) for a, b in zip(old[1], new[1], strict=False)]
+    pairs = [(a, b) for old, new in zip(before, after, strict=False) for a, b in zip(old[2], new[2], strict=False)]
     first = next((i for i, (a, b) in enumerate(pairs) if a != b), len(pairs))
     raise MediaError(
         "the container cannot be written without changing its video stream"
-        f" (packet {first} of {sum(len(stream) for _, stream in before)} differs); convert the clip to a plain mp4 or"
-        " mkv first",
+        f" (packet {first} of {sum(len(stream) for _, _, stream in before)} differs); convert the clip to a plain mp4"
+        " or mkv first",
         reason=FailureReason.UNSUPPORTED_STREAM,
         stage=Stage.WRITE,
     )
 
 
-def _video(data: bytes, limits: MediaLimits) -> list[tuple[bytes, list[Packed]]]:
-    """Of every video stream what its decoder is set up with, and its packets; cover pictures come last."""
+_WHOLE_PIXELS = 0.01
+"""Matroska tells the width that is shown in whole pixels: of narrow pictures the ratio is not exact."""
+
+
+def same_width(before: Fraction, after: Fraction) -> bool:
+    """Whether pixels are as wide as before, as far as containers tell."""
+    return abs(before / after - 1) <= _WHOLE_PIXELS
+
+
+def _check_width(before: Fraction, after: Fraction) -> None:
+    if not same_width(before, after):
+        raise MediaError(
+            "the container cannot be written so that its pictures are as wide as before: pixels that are"
+            f" {float(before):.3f} times as wide as high would become {float(after):.3f}; convert the clip to mp4",
+            reason=FailureReason.UNSUPPORTED_STREAM,
+            stage=Stage.WRITE,
+        )
+
+
+_Film = tuple[Fraction, bytes, list[Packed]]
+"""How wide a pixel is to its height, what the decoder is set up with, and the packets."""
+
+
+def _video(data: bytes, limits: MediaLimits) -> list[_Film]:
+    """Of every video stream what says how it is shown; cover pictures come last."""
     with open_media(data, limits, look_ahead=False) as container:
         streams = sorted(container.streams.video, key=is_cover)
         found: dict[int, list[Packed]] = defaultdict(list)
@@ -127,7 +153,12 @@ def _video(data: bytes, limits: MediaLimits) -> list[tuple[bytes, list[Packed]]]
                     shown = None if p.pts is None else p.pts * p.time_base
                     decoded = None if p.dts is None else p.dts * p.time_base
                     found[p.stream_index].append((hash(bytes(p)), shown, decoded, p.is_keyframe, p.is_discard))
-        return [(_extradata(s), found[s.index]) for s in streams]
+        return [(aspect_of(s), _extradata(s), found[s.index]) for s in streams]
+
+
+def aspect_of(stream: VideoStream) -> Fraction:
+    """Square where nothing is said."""
+    return Fraction(1) if is_cover(stream) else stream.sample_aspect_ratio or Fraction(1)
 
 
 def _extradata(stream: Stream) -> bytes:

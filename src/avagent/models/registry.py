@@ -1,7 +1,7 @@
 """Implementations of the ports by name: what a recipe's `captioner`, `planner` and `scorer` sections refer to.
 
 Nothing heavy is imported before an implementation is built. Every built port can be pickled; its networks are loaded
-where it is first used.
+where it is first used. Other packages add implementations by entry points, see `PLUGINS`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from typing import Any
 
 from avagent.core.errors import RecipeError
@@ -38,6 +39,9 @@ SCORERS: Mapping[str, str] = {
     "syncnet": "avagent.models.scorers.syncnet:SyncNetScorer",
 }
 
+PLUGINS = "avagent.{port}s"
+"""Group of the entry points of installed packages that add implementations; a name of ours stays ours."""
+
 
 def build_captioner(name: str, options: Mapping[str, Any] | None = None) -> Captioner:
     """A captioner.
@@ -60,6 +64,8 @@ def build_scorer(name: str, options: Mapping[str, Any] | None = None) -> Scorer:
 
 
 def _build(port: str, known: Mapping[str, str], name: str, options: Mapping[str, Any] | None) -> Any:
+    if name not in known:
+        known = {**{point.name: point.value for point in entry_points(group=PLUGINS.format(port=port))}, **known}
     if name not in known:
         near = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -6,7 +6,7 @@ import argparse
 import difflib
 import socket
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from apache_beam.options.pipeline_options import (
     FlinkRunnerOptions,
@@ -19,6 +19,8 @@ from apache_beam.options.pipeline_options import (
 from avagent.core.errors import UsageError
 from avagent.dsp.threads import ask_for_one_thread
 
+ViewT = TypeVar("ViewT", bound=PipelineOptions)
+
 FN_API_RUNNER = "apache_beam.runners.portability.fn_api_runner.fn_runner.FnApiRunner"
 """The default, named in full: plain `DirectRunner` tries to fetch and start another runner first."""
 
@@ -28,6 +30,19 @@ OWN_SERVERS = ("PrismRunner", "SwitchingDirectRunner")
 """Runners whose server is a child of this process."""
 
 LOCAL_RUNNERS = (FN_API_RUNNER, "FnApiRunner", "DirectRunner", "BundleBasedDirectRunner")
+
+
+class _Options(PipelineOptions):
+    """Beam's options, each view of them made once: making a graph asks for hundreds, and each sets up a parser."""
+
+    def view_as(self, cls: type[ViewT]) -> ViewT:
+        """The options of one class, of the same values. See Beam."""
+        # Not an attribute like others: Beam takes those for options.
+        views: dict[type, PipelineOptions] = self.__dict__.setdefault("_views", {})
+        view = views.get(cls)
+        if view is None or view.__dict__["_all_options"] is not self.__dict__["_all_options"]:
+            view = views[cls] = super().view_as(cls)
+        return cast("ViewT", view)
 
 
 def beam_options(arguments: Sequence[str], own_options: Sequence[str] = ()) -> PipelineOptions:
@@ -43,7 +58,7 @@ def beam_options(arguments: Sequence[str], own_options: Sequence[str] = ()) -> P
     """
     ask_for_one_thread()
     _refuse_underscores(arguments, own_options)
-    options = PipelineOptions(list(arguments))
+    options = _Options(list(arguments))
     standard = options.view_as(StandardOptions)
     if standard.runner in (None, "FnApiRunner"):
         standard.runner = FN_API_RUNNER

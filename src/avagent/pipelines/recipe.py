@@ -26,6 +26,7 @@ from pydantic import (
 from avagent.core.actions import ACTION_SETS, ACTIONS
 from avagent.core.decide import Acceptance, Policy, Reflection
 from avagent.core.errors import RecipeError
+from avagent.core.reflection import REVISION as REFLECTION_REVISION
 from avagent.media.container import AUDIO_CODECS
 from avagent.media.limits import DEFAULT_DECODING, DecodeLimits, MediaLimits
 from avagent.pipelines.model_sections import SCORES, ModelSection, ScorerSection, Section
@@ -132,7 +133,7 @@ class LimitsSection(Section):
     sound_bytes: int = Field(default=_MEDIA.sound_bytes, ge=1, description="decoded, float32")
     damaged_packets: float = Field(default=_MEDIA.damaged_packets, ge=0, le=1, description="share of a stream's")
     decode_seconds: float | None = Field(
-        default=DEFAULT_DECODING.decode_seconds, gt=0, description="of one step; null: decode in the worker itself"
+        default=DEFAULT_DECODING.decode_seconds, gt=0, description="of one clip; null: decode in the worker itself"
     )
     decode_memory_mib: int = Field(default=DEFAULT_DECODING.decode_memory_mib, ge=1)
 
@@ -233,7 +234,7 @@ class Recipe(Section):
         )
 
     def fingerprint(self, model_fingerprints: Mapping[str, str]) -> str:
-        """SHA-256 over everything that a clip's result depends on: recipe (less `worker`), models, their revisions."""
+        """SHA-256 over everything that a clip's result depends on: recipe (less `worker`), models, rules, revisions."""
         content = self.model_dump(mode="json", exclude=set(NO_RESULT_DEPENDS_ON))
         if content["evaluation_scorer"] is None:
             del content["evaluation_scorer"]
@@ -242,7 +243,8 @@ class Recipe(Section):
                 if part is not None:
                     # Its content is part of the scorer's fingerprint; where it lies decides nothing.
                     del part["calibration"]
-        text = json.dumps({"recipe": content, "models": dict(model_fingerprints)}, sort_keys=True)
+        rules = {"recipe": content, "models": dict(model_fingerprints), "reflection": REFLECTION_REVISION}
+        text = json.dumps(rules, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

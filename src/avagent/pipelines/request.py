@@ -47,15 +47,22 @@ class RefineRequest:
     beam: tuple[str, ...] = ()
 
 
-def run_identity(wired: Wired, inputs: Sequence[InputShard], limit: int | None) -> str:
-    """SHA-256 of all that the output depends on, as far as it can be told without reading the shards."""
-    content = {
+def run_identity(wired: Wired, inputs: Sequence[InputShard], limit: int | None, review: str | None = None) -> str:
+    """SHA-256 of all that the output depends on, as far as it can be told without reading the shards.
+
+    Args:
+        wired: recipe and models.
+        inputs: the shards.
+        limit: clips at most; None: all.
+        review: SHA-256 of a person's review of the decisions; None: there is none.
+    """
+    content: dict[str, Any] = {
         "fingerprint": wired.provenance.fingerprint,
         "inputs": [[shard.url, shard.nbytes, shard.version] for shard in inputs],
         "limit": limit,
         "version": __version__,
     }
-    return _digest(content)
+    return _digest(content if review is None else {**content, "review": review})
 
 
 def stage_fingerprints(wired: Wired) -> dict[str, str]:

@@ -6,15 +6,15 @@ import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from avagent.core.clip import RECORD_SUFFIX, Clip
+from avagent.core.clip import Clip
 from avagent.core.errors import MediaError, ParameterError, ShardError
 from avagent.core.media import Waveform
 from avagent.core.state import Outcome
 from avagent.media.container import decode_audio, probe
 from avagent.media.decoder_process import process_decoder
 from avagent.shards.formats import DEFAULT_OPTIONS, ShardOptions, format_of
+from avagent.shards.record_member import record_of
 from avagent.shards.samples import BadSample, Loose
-from avagent.shards.tfrecord.examples import Feature, bytes_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ def encoded(clip: Clip, options: ShardOptions = DEFAULT_OPTIONS) -> EncodedClip:
         suffix=sound.suffix,
         codec=streams.audio_codec or "",
         rate=streams.rate or 0,
-        record=_record(clip),
+        record=record_of(clip),
     )
 
 
@@ -100,13 +100,3 @@ def decoded(sound: bytes, options: ShardOptions = DEFAULT_OPTIONS) -> Waveform |
 def outcome_of(record: str) -> str | None:
     """The outcome that a record tells; None: there is no record."""
     return json.loads(record).get("outcome") if record else None
-
-
-def _record(clip: Clip) -> str:
-    member = clip.get(RECORD_SUFFIX)
-    if member is None:
-        return ""
-    if member.name.endswith(RECORD_SUFFIX):
-        return member.data.decode()
-    values = bytes_values(Feature(name=member.name, value=member.data))  # of a TFRecord: still a feature
-    return values[0].decode() if values else ""

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from avagent import storage
-from avagent.core.actions import action_from_dict, action_to_dict
+from avagent.core.actions import Action, action_from_dict, action_to_dict
 from avagent.core.clip import RECORD_SUFFIX, ClipRef
 from avagent.core.errors import Failure, ParameterError
 from avagent.core.history import Round
@@ -46,8 +46,8 @@ class Provenance:
 
 
 def decision_to_json(decision: ClipDecision) -> str:
-    """One line of JSON; an evaluation and a remark only where there is one."""
-    absent = {name for name in ("evaluation", "remark") if getattr(decision, name) is None}
+    """One line of JSON; an evaluation, a remark and a review only where there is one."""
+    absent = {name for name in ("evaluation", "remark", "review") if getattr(decision, name) is None}
     return _DECISIONS.dump_json((decision,), exclude={0: absent} if absent else None)[1:-1].decode()
 
 
@@ -134,12 +134,34 @@ def clip_record(decision: ClipDecision, provenance: Provenance) -> bytes:
         record["evaluation"] = asdict(decision.evaluation)
     if decision.remark is not None:
         record["remark"] = decision.remark
+    if decision.review is not None:
+        record["review"] = {"by": "person", **asdict(decision.review)}
     return dump(record)
 
 
-def error_record(failure: Failure, ref: ClipRef) -> bytes:
-    """What `KEY.error.json` holds: stage, type, reason, message; and the clip's own key and place."""
-    return dump({**clip_place(ref), **asdict(failure)})
+def container_tag(actions: Iterable[Action], provenance: Provenance) -> str:
+    """What a repaired container says of itself: tool, version, fingerprint of the recipe, actions. JSON in ASCII."""
+    told = {
+        "tool": "avagent",
+        "version": provenance.version,
+        "recipe": provenance.fingerprint,
+        "actions": [action_to_dict(action) for action in actions],
+    }
+    return json.dumps(told, separators=(",", ":"))
+
+
+LOOSE_BEFORE = "loose_before"
+
+
+def error_record(failure: Failure, ref: ClipRef, *, loose: int) -> bytes:
+    """What `KEY.error.json` holds: stage, type, reason, message; the clip's own key and place.
+
+    Args:
+        failure: why.
+        ref: the clip.
+        loose: entries without a key that lie before it in its shard: a replay puts the clip behind them.
+    """
+    return dump({**clip_place(ref), **asdict(failure), LOOSE_BEFORE: loose})
 
 
 def clip_place(ref: ClipRef) -> dict[str, str | int]:

@@ -16,7 +16,7 @@ from avagent import storage
 from avagent.core.actions import Action, action_to_dict
 from avagent.core.effect import EditEffect
 from avagent.core.history import Round
-from avagent.core.state import ClipDecision, Outcome
+from avagent.core.state import ClipDecision, Outcome, Verdict
 from avagent.records.changes_made import ChangesMade, effect_of
 from avagent.records.decisions import scores_after
 
@@ -63,6 +63,8 @@ EVALUATION_COLUMNS: Columns = (
     ("evaluation_synchronization_after", "double", True),
 )
 """Of clips.parquet, where the recipe names an evaluation scorer."""
+REVIEW_COLUMNS: Columns = (("accepted_by", "string", True), ("review", "string", True))
+"""Of clips.parquet, where a person reviewed the decisions: `loop` or `person`; `accepted` or `rejected`."""
 ROUNDS_COLUMNS: Columns = (
     ("key", "string", False),
     ("shard", "string", False),
@@ -117,6 +119,7 @@ def write_manifest(
     *,
     fingerprint: str,
     evaluated: bool = False,
+    reviewed: bool = False,
 ) -> ManifestCounts:
     """Write `clips.parquet` and `rounds.parquet`, in bounded memory; each is atomic.
 
@@ -125,6 +128,7 @@ def write_manifest(
         decisions: (shard name, its final decisions), in the order of the rows.
         fingerprint: of the configuration that decided.
         evaluated: whether an evaluation scorer was named: clips.parquet has its columns then.
+        reviewed: whether a person reviewed the decisions: likewise.
 
     Raises:
         OSError: writing failed.
@@ -132,14 +136,14 @@ def write_manifest(
     outcomes: Counter[Outcome] = Counter()
     changes = ChangesMade()
     rounds = 0
-    columns = CLIPS_COLUMNS + (EVALUATION_COLUMNS if evaluated else ())
+    columns = CLIPS_COLUMNS + (EVALUATION_COLUMNS if evaluated else ()) + (REVIEW_COLUMNS if reviewed else ())
     with (
         open_table(manifest_url(output, CLIPS_FILE), columns) as clip_table,
         open_table(manifest_url(output, ROUNDS_FILE), ROUNDS_COLUMNS) as round_table,
     ):
         for shard, found in decisions:
             for decision in found:
-                more = evaluation_cells(decision) if evaluated else {}
+                more = (evaluation_cells(decision) if evaluated else {}) | (review_cells(decision) if reviewed else {})
                 clip_table.add(clip_row(decision, shard, fingerprint) | more)
                 outcomes[decision.outcome] += 1
                 changes.add(shard, decision)
@@ -186,6 +190,14 @@ def evaluation_cells(decision: ClipDecision) -> dict[str, float | None]:
         "evaluation_synchronization_before": found.before.synchronization if found else None,
         "evaluation_synchronization_after": found.after.synchronization if found else None,
     }
+
+
+def review_cells(decision: ClipDecision) -> dict[str, str | None]:
+    """Who accepted the edit that leaves (None: none leaves), and what a person said (None: nothing)."""
+    word = decision.review
+    person = word is not None and word.verdict is Verdict.ACCEPTED
+    accepted = None if not decision.actions else "person" if person else "loop"
+    return {"accepted_by": accepted, "review": None if word is None else str(word.verdict)}
 
 
 def round_rows(decision: ClipDecision, shard: str) -> Iterator[dict[str, Any]]:

@@ -66,7 +66,8 @@ def finalize(
     _check_expected(ordered, expected)
     _check_files(output, ordered)
     rows = ((r.name, _final_decisions(output, r)) for r in ordered)
-    counts = write_manifest(output, rows, fingerprint=fingerprint, evaluated=evaluated)
+    reviewed = run.get("review") is not None
+    counts = write_manifest(output, rows, fingerprint=fingerprint, evaluated=evaluated, reviewed=reviewed)
     _check_counts(ordered, counts)
     write_run(output, {**run, "counts": run_counts(ordered, counts), "changes_made": counts.changes_made})
     write_index(output, (report for report in ordered if report.url is not None))

@@ -18,7 +18,7 @@ from avagent import storage
 from avagent.core.clip import Clip, ClipRef, content_hash
 from avagent.core.errors import Failure, ParameterError
 from avagent.core.state import ClipDecision
-from avagent.records.decisions import ERROR_SUFFIX
+from avagent.records.decisions import ERROR_SUFFIX, LOOSE_BEFORE
 from avagent.shards.compression import open_stream
 from avagent.shards.formats import TFRECORD, ShardOptions, format_of
 from avagent.shards.output import ERRORS_FOLDER
@@ -43,6 +43,7 @@ class DeadLetter:
         name: what its reason is called in a tar.
         records: of a TFRecord shard, how many of them hold it.
         quarantined: whether what is left of it is no whole record.
+        loose_before: entries without a key before it in its shard; None: it was not written down.
         sample: the clip, numbered as in its shard; None: what is left is no clip.
         place: where the sample lies in the dead-letter shard, for reading it again.
     """
@@ -54,6 +55,7 @@ class DeadLetter:
     name: str = ""
     records: int = 1
     quarantined: bool = False
+    loose_before: int | None = None
     sample: Sample | RecordSample | None = None
     place: ClipRef | None = None
 
@@ -121,7 +123,14 @@ def _belongs(name: str, ref: ClipRef) -> bool:
 def _letter(url: str, entries: list[Entry], reason: Entry, decision: ClipDecision, options: ShardOptions) -> DeadLetter:
     start = entries[0].offset if entries else reason.offset
     name = reason.name.removesuffix(f".{ERROR_SUFFIX}")
-    letter = DeadLetter(decision=decision, shard=url, offset=start, length=reason.offset - start, name=name)
+    letter = DeadLetter(
+        decision=decision,
+        shard=url,
+        offset=start,
+        length=reason.offset - start,
+        name=name,
+        loose_before=_loose_before(reason.data or b""),
+    )
     if not entries or any(entry.data is None for entry in entries):
         return letter
     if len(entries) == 1 and entries[0].name == f"{name}.{QUARANTINE_SUFFIX}":
@@ -134,6 +143,15 @@ def _letter(url: str, entries: list[Entry], reason: Entry, decision: ClipDecisio
         return letter
     sample = replace(found[0], index=decision.ref.index)
     return replace(letter, sample=sample, place=_place(sample, sample.clip(), url, start, len(data)))
+
+
+def _loose_before(reason: bytes) -> int | None:
+    try:
+        found: Any = json.loads(reason)
+    except ValueError:
+        return None
+    count = found.get(LOOSE_BEFORE) if isinstance(found, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return count if isinstance(count, int) else None
 
 
 def _place(sample: Sample | RecordSample, clip: Clip, url: str, offset: int, length: int) -> ClipRef:

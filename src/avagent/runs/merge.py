@@ -16,7 +16,7 @@ from avagent import storage
 from avagent.core.clip import RECORD_SUFFIX, Clip, Member, content_hash
 from avagent.core.errors import AVAgentError, ClipError, Failure
 from avagent.core.state import ClipDecision, Outcome
-from avagent.records.decisions import Provenance, clip_record
+from avagent.records.decisions import Provenance, clip_record, container_tag
 from avagent.runs.dead_letters import DeadLetter, RecordLetters, TarLetters, open_letters_output, read_letters
 from avagent.runs.repaired_clips import Repair, read_repairs, write_repairs
 from avagent.runs.rewrite import EditClip, LateFailure, ShardReport
@@ -90,6 +90,7 @@ class _Merger:
         self._outcomes: Counter[Outcome] = Counter()
         self._late: list[LateFailure] = []
         self._end = 0
+        self._passed = 0
         self.repairs: list[Repair] = []
 
     def run(self, before: Sequence[ClipDecision], after: Sequence[ClipDecision]) -> None:
@@ -99,12 +100,13 @@ class _Merger:
         for old, new in zip(before, after, strict=True):
             if old.ref.index != new.ref.index:
                 raise self._mismatch(f"two decisions are for the clips {old.ref.index} and {new.ref.index}")
-            # What lay between the clips before this one and itself, as far as that can be told.
-            self._pass_loose(old.ref.offset - self._end if old.failure is not None else None)
             if old.failure is None:
+                self._pass_loose(None)
                 self._carry_clip(new)
             else:
-                self._letter(next(letters), new)
+                letter = next(letters)
+                self._pass_before(letter, old)
+                self._letter(letter, new)
             self._end = old.ref.offset + old.ref.length
         self._pass_loose(None)
         if self._next is not None:
@@ -138,11 +140,26 @@ class _Merger:
             f"{self._report.name} in {self._options.output} is not what its decisions say: {how}; refine it again"
         )
 
-    def _pass_loose(self, nbytes: int | None) -> None:
+    def _pass_before(self, letter: DeadLetter, decision: ClipDecision) -> None:
+        """The entries between samples that lay before a clip that failed.
+
+        Letters of earlier versions do not tell how many. The room before the clip does, unless it is that between two
+        archives that were joined.
+        """
+        if letter.loose_before is not None:
+            self._pass_loose(letter.loose_before - self._passed)
+            return
+        room = decision.ref.offset - self._end
+        while isinstance(self._next, Loose) and room > 0:
+            room -= self._next.entry.length
+            self._pass_loose(1)
+
+    def _pass_loose(self, count: int | None) -> None:
         """Entries between samples keep their places; None: all that come next."""
-        while isinstance(self._next, Loose) and (nbytes is None or nbytes > 0):
-            nbytes = None if nbytes is None else nbytes - self._next.entry.length
+        while isinstance(self._next, Loose) and (count is None or count > 0):
+            count = None if count is None else count - 1
             self._output.pass_on(self._next)
+            self._passed += 1
             self._next = next(self._samples, None)
 
     def _carry_clip(self, decision: ClipDecision) -> None:
@@ -182,7 +199,8 @@ class _Merger:
         self._output.keep(sample, {n: m.data for n, m in replaced.items()}, record)  # type: ignore[arg-type]
         end = self._output.position() if replaced else None
         if start is not None and end is not None:
-            self.repairs.append(_repair(decision, sample.clip(), replaced, (start, end)))
+            tag = container_tag(decision.actions, self._options.provenance)
+            self.repairs.append(_repair(decision, sample.clip(), replaced, (start, end), tag))
 
     def _fail_again(self, letter: DeadLetter, failure: Failure | None) -> None:
         """The letter as it is; a clip that can be read by now, and failed at something else, as a clip."""
@@ -196,7 +214,9 @@ class _Merger:
             self._output.carry(letter, reason)
 
 
-def _repair(decision: ClipDecision, clip: Clip, replaced: Mapping[str, Member], place: tuple[int, int]) -> Repair:
+def _repair(
+    decision: ClipDecision, clip: Clip, replaced: Mapping[str, Member], place: tuple[int, int], tag: str
+) -> Repair:
     return Repair(
         key=decision.ref.key,
         source_sha256=decision.ref.content_sha256,
@@ -205,6 +225,7 @@ def _repair(decision: ClipDecision, clip: Clip, replaced: Mapping[str, Member], 
         offset=place[0],
         length=place[1] - place[0],
         content_sha256=content_hash(tuple(replaced.get(member.name, member) for member in clip.members)),
+        tag=tag,
     )
 
 

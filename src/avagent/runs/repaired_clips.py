@@ -7,7 +7,7 @@ bytes, its actions, and how sound is written: the first two are checked here for
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -15,6 +15,7 @@ from avagent import storage
 from avagent.core.actions import Action
 from avagent.core.clip import ClipRef, Member
 from avagent.core.errors import ParameterError, ShardError
+from avagent.media.provenance_tag import retagged
 from avagent.records.manifest import MANIFEST_FOLDER, SHARDS_FOLDER
 from avagent.shards.formats import DEFAULT_OPTIONS, ShardOptions, read_clip
 
@@ -30,6 +31,7 @@ class Repair:
         members: names of the members that were replaced.
         offset, length: of the refined sample in the refined shard, in bytes.
         content_sha256: of the refined sample.
+        tag: what its container says of the repair.
     """
 
     key: str
@@ -39,6 +41,7 @@ class Repair:
     offset: int
     length: int
     content_sha256: str
+    tag: str = ""
 
 
 _REPAIR: TypeAdapter[tuple[Repair]] = TypeAdapter(tuple[Repair], config=ConfigDict(extra="forbid", strict=True))
@@ -109,8 +112,14 @@ class EarlierShard:
         for repair in read_repairs(output, name):
             self._known.setdefault((repair.key, repair.source_sha256), (storage.join(output, name), repair))
 
-    def members(self, ref: ClipRef, actions: tuple[Action, ...]) -> tuple[Member, ...] | None:
-        """The members that the actions changed, as they were written; None: repair the clip (again)."""
+    def members(self, ref: ClipRef, actions: tuple[Action, ...], tag: str | None = None) -> tuple[Member, ...] | None:
+        """The members that the actions changed; None: repair the clip (again).
+
+        Args:
+            ref: of the clip, before.
+            actions: that are to be applied.
+            tag: what its container is to say of the repair now; None: whatever it says.
+        """
         url, known = self._known.get((ref.key, ref.content_sha256), ("", None))
         if known is None or known.actions != actions:
             return None
@@ -125,5 +134,10 @@ class EarlierShard:
             clip = read_clip(place, self._options)
         except ShardError:
             return None
-        found = tuple(member for member in clip.members if member.name in known.members)
-        return found if len(found) == len(known.members) else None
+        found = [member for member in clip.members if member.name in known.members]
+        if len(found) != len(known.members) or tag in (None, known.tag):
+            return tuple(found) if len(found) == len(known.members) else None
+        renewed = [retagged(member.data, known.tag, tag) for member in found]
+        pairs = zip(found, renewed, strict=True)
+        members = tuple(replace(member, data=data) for member, data in pairs if data is not None)
+        return members if len(members) == len(found) else None

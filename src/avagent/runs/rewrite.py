@@ -18,7 +18,7 @@ from avagent.core.actions import Action
 from avagent.core.clip import Clip, ClipRef, Member, content_hash
 from avagent.core.errors import AVAgentError, ClipError, Failure, FailureReason, ParameterError, ShardError, Stage
 from avagent.core.state import LEFT_AS_IT_IS, ClipDecision, Outcome
-from avagent.records.decisions import Provenance, clip_record
+from avagent.records.decisions import Provenance, clip_record, container_tag
 from avagent.runs.repaired_clips import EarlierShard, Repair, write_repairs
 from avagent.shards.formats import DEFAULT_OPTIONS, ShardFormat, ShardOptions, format_of
 from avagent.shards.output import ERRORS_FOLDER, ShardOutput
@@ -241,10 +241,12 @@ class _Rewriter:
         self._output.keep(sample, contents, clip_record(decision, self._options.provenance))
         end = self._output.position() if replaced else None
         if start is not None and end is not None:
-            self.repairs.append(_repair(ref, clip, decision.actions, replaced, (start, end)))
+            tag = container_tag(decision.actions, self._options.provenance)
+            self.repairs.append(_repair(ref, clip, decision.actions, replaced, (start, end), tag))
 
     def _edited(self, ref: ClipRef, clip: Clip, actions: tuple[Action, ...]) -> dict[str, Member]:
-        earlier = self._options.earlier.members(ref, actions) if self._options.earlier is not None else None
+        tag = container_tag(actions, self._options.provenance)
+        earlier = self._options.earlier.members(ref, actions, tag) if self._options.earlier is not None else None
         members = earlier if earlier is not None else self._options.edit(ref, clip, actions)
         replaced = {member.name: member for member in members}
         if unknown := sorted(set(replaced) - {member.name for member in clip.members}):
@@ -275,7 +277,12 @@ class _Rewriter:
 
 
 def _repair(
-    ref: ClipRef, clip: Clip, actions: tuple[Action, ...], replaced: Mapping[str, Member], place: tuple[int, int]
+    ref: ClipRef,
+    clip: Clip,
+    actions: tuple[Action, ...],
+    replaced: Mapping[str, Member],
+    place: tuple[int, int],
+    tag: str,
 ) -> Repair:
     refined = tuple(replaced.get(member.name, member) for member in clip.members)
     return Repair(
@@ -286,6 +293,7 @@ def _repair(
         offset=place[0],
         length=place[1] - place[0],
         content_sha256=content_hash(refined),
+        tag=tag,
     )
 
 

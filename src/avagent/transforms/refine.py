@@ -45,7 +45,7 @@ class CaptionClips(beam.PTransform):
 
     def expand(self, states: PCollection[ClipState]) -> PCollection[ClipState]:
         """ClipState -> ClipState with captions."""
-        captioned: Any = states | "Caption" >> _infer(self._loop, self._loop.captioner, caption_clips, "caption")
+        captioned: Any = states | "Caption" >> infer(self._loop, self._loop.captioner, caption_clips, "caption")
         return captioned
 
 
@@ -58,7 +58,7 @@ class ScoreOriginals(beam.PTransform):
 
     def expand(self, states: PCollection[ClipState]) -> dict[str, PCollection[Any]]:
         """ClipState -> `done` decisions and states to `retry`."""
-        scored: Any = states | "Score" >> _infer(self._loop, self._loop.scorer, score_originals, "score")
+        scored: Any = states | "Score" >> infer(self._loop, self._loop.scorer, score_originals, "score")
         return _decided(scored, self._loop)
 
 
@@ -75,9 +75,9 @@ class RefineRound(beam.PTransform):
         plan = partial(plan_clips, policy=loop.policy, allowed=loop.allowed)
         scored: Any = (
             states
-            | "Plan" >> _infer(loop, loop.planner, plan, "plan")
+            | "Plan" >> infer(loop, loop.planner, plan, "plan")
             | "Edit" >> beam.Map(_edit, loop=loop)
-            | "Score" >> _infer(loop, loop.scorer, score_edits, "score")
+            | "Score" >> infer(loop, loop.scorer, score_edits, "score")
         )
         return _decided(scored, loop)
 
@@ -151,7 +151,7 @@ class EvaluateDecisions(beam.PTransform):
 
     def expand(self, decisions: PCollection[ClipDecision]) -> PCollection[ClipDecision]:
         """ClipDecision -> ClipDecision with its evaluation."""
-        evaluated: Any = decisions | "Evaluate" >> _infer(self._loop, self._scorer, evaluate_decisions, "evaluate")
+        evaluated: Any = decisions | "Evaluate" >> infer(self._loop, self._scorer, evaluate_decisions, "evaluate")
         return evaluated
 
 
@@ -196,5 +196,6 @@ def _decided(states: PCollection[ClipState], loop: Loop) -> dict[str, PCollectio
     return {DONE: outputs[DONE], RETRY: outputs[RETRY]}
 
 
-def _infer(loop: Loop, load: PortLoader[Any], step: Any, stage: str) -> RunInference:
+def infer(loop: Loop, load: PortLoader[Any], step: Any, stage: str) -> RunInference:
+    """A batch function of states, port and store as a step; `stage` names its metrics."""
     return RunInference(PortHandler(load, step, loop.store, max_batch=loop.max_batch, stage=stage))

@@ -240,7 +240,7 @@ def merge_letters(task: ReplayTask, target: ApplyTarget) -> ShardReport:
     options = MergeOptions(
         output=task.output,
         folder=task.folder,
-        edit=partial(repaired_members, audio_codec=target.audio_codec, shards=target.shards),
+        edit=partial(repaired_members, target=target),
         provenance=target.provenance,
         reading=target.shards,
     )

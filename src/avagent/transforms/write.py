@@ -20,7 +20,7 @@ from avagent.dsp.threads import run_one_thread
 from avagent.media.decoder_process import process_decoder
 from avagent.media.repair import repair_sound
 from avagent.records.changes import read_changes
-from avagent.records.decisions import Provenance, decisions_digest, read_decisions
+from avagent.records.decisions import Provenance, container_tag, decisions_digest, read_decisions
 from avagent.records.manifest import decisions_url
 from avagent.runs.previous import Earlier, Part
 from avagent.runs.repaired_clips import EarlierShard
@@ -66,7 +66,7 @@ def apply_decisions(shard: str, target: ApplyTarget, earlier: Earlier | None = N
     decisions = list(read_decisions(decisions_url(target.output, shard)))
     options = RewriteOptions(
         output=target.output,
-        edit=partial(repaired_members, audio_codec=target.audio_codec, shards=target.shards),
+        edit=partial(repaired_members, target=target),
         provenance=target.provenance,
         reading=target.shards,
         earlier=_repaired(shard, earlier, target),
@@ -93,12 +93,20 @@ def _repaired(shard: str, earlier: Earlier | None, target: ApplyTarget) -> Earli
 
 
 def repaired_members(
-    _ref: ClipRef, clip: Clip, actions: tuple[Action, ...], *, audio_codec: str, shards: ShardOptions = DEFAULT_OPTIONS
+    _ref: ClipRef, clip: Clip, actions: tuple[Action, ...], *, target: ApplyTarget
 ) -> tuple[Member, ...]:
-    """The members that change: the one that carries the sound."""
-    decoder = process_decoder(shards.decoding)
+    """The members that change: the one that carries the sound; it says what was done to it."""
+    decoder = process_decoder(target.shards.decoding)
     with stage_latency("repair"):
-        return (repair_sound(clip, actions, audio_codec=audio_codec, limits=shards.media, decoder=decoder),)
+        repaired = repair_sound(
+            clip,
+            actions,
+            audio_codec=target.audio_codec,
+            limits=target.shards.media,
+            decoder=decoder,
+            tag=container_tag(actions, target.provenance),
+        )
+        return (repaired,)
 
 
 class ApplyDecisions(beam.PTransform):

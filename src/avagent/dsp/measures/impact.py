@@ -27,7 +27,8 @@ _DEAD_ZONE = 1.5
 _LEAST_SHARE = 0.05
 """Of the clip's greatest motion, beside which little motion is none: stopping altogether says little if hardly anything
 moved."""
-_CHUNK = 128
+_CHUNK = 8
+"""Pictures at a time: what is made of so few stays in the processor's cache, which halves the time."""
 _DIMENSIONS = 3
 
 

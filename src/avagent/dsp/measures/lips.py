@@ -21,12 +21,12 @@ import numpy.typing as npt
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, sosfiltfilt
-from scipy.special import logsumexp
 
 from avagent.core.errors import ParameterError
 from avagent.core.media import FloatArray, TimeArray, Waveform
 from avagent.core.timing import LAG_STEP_MS, MOST_LAG_MS, TimeCue, lag_grid, tempo_grid
 from avagent.dsp.measures.chance import Chance, fit_chance
+from avagent.dsp.products import log_average
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -85,8 +85,8 @@ class Mouth:
             )
 
 
-def lip_cue(mouth: Mouth, waveform: Waveform) -> TimeCue:
-    """The evidence of one mouth about when the sound comes and at which tempo.
+def lip_cue(mouth: Mouth, waveform: Waveform, *, tempos: bool = True) -> TimeCue:
+    """The evidence of one mouth about when the sound comes and, with `tempos`, at which tempo; else at tempo 1 alone.
 
     Silent with `face_too_short`, `low_frame_rate`, `no_onsets` (the lips do not move, or there is no voice).
     """
@@ -102,12 +102,14 @@ def lip_cue(mouth: Mouth, waveform: Waveform) -> TimeCue:
     unrelated = fit_chance(chance.ravel())
     if unrelated is None:
         return TimeCue(name=NAME, reason="no_onsets")
-    found = [_match(lips, _voice_curves(level, heard, t), float(t)) for t in tempo_grid()]
+    tried: list[float] = tempo_grid().tolist() if tempos else [1.0]
+    found = [_match(lips, _voice_curves(level, heard, t), t) for t in tried]
     peak = float(np.max(found[len(found) // 2].height))
     beaten = np.max(chance, axis=1) < peak
+    ratio = _log_ratio(np.stack([f.height for f in found]), np.stack([f.seconds for f in found]), unrelated)
     return TimeCue(
         name=NAME,
-        log_ratio=np.stack([_log_ratio(f, unrelated) for f in found]).astype(np.float32),
+        log_ratio=ratio.astype(np.float32),
         surrogates=1.0 - float(np.count_nonzero(beaten)) / SHUFFLES,
     )
 
@@ -260,22 +262,22 @@ def _match(lips: _Curves, voice: _Curves, tempo: float) -> _Height:
     return _Height(np.interp(grid, lags, height), np.interp(grid, lags, seconds))
 
 
-def _log_ratio(found: _Height, chance: Chance) -> Array:
-    """Likelihood of such a correlation if this is the lag over that by chance, for each lag.
+def _log_ratio(height: Array, seconds: Array, chance: Chance) -> Array:
+    """Likelihood of such a correlation if this is the lag over that by chance, for each tempo and lag.
 
     The lag of a film that is in time differs from film to film: each likelihood is an average over that difference.
     """
-    expected, wide = STRENGTH * np.sqrt(found.seconds), chance.deviation**2 + STRENGTH_SPREAD**2 * found.seconds
+    expected, wide = STRENGTH * np.sqrt(seconds), chance.deviation**2 + STRENGTH_SPREAD**2 * seconds
     # A better fit than expected is no evidence against.
-    ratio = -0.5 * np.minimum(found.height - expected, 0.0) ** 2 / wide - 0.5 * np.log(2.0 * np.pi * wide)
-    ratio -= chance.log_density(found.height)
+    ratio = -0.5 * np.minimum(height - expected, 0.0) ** 2 / wide - 0.5 * np.log(2.0 * np.pi * wide)
+    ratio -= chance.log_density(height)
+    lead = round(LEAD_MS / LAG_STEP_MS)
     offsets = np.arange(-9, 10)
     weights = np.exp(-0.5 * (offsets * LAG_STEP_MS / LEAD_SPREAD_MS) ** 2)
-    padded = np.pad(ratio, (9, 9), mode="edge")
-    lead = LEAD_MS / LAG_STEP_MS
-    moved = np.interp(np.arange(padded.size) + lead, np.arange(padded.size), padded)
-    shifted = np.stack([moved[9 + o : 9 + o + ratio.size] for o in offsets])
-    return np.asarray(logsumexp(shifted, axis=0, b=(weights / weights.sum())[:, None]), dtype=np.float64)
+    padded = np.pad(ratio, ((0, 0), (9, 9 + lead)), mode="edge")
+    first = 9 + lead
+    shifted = np.stack([padded[:, first + o : first + o + ratio.shape[1]] for o in offsets])
+    return log_average(shifted, weights / weights.sum())
 
 
 def _shuffled(level: Array) -> Iterator[Array]:
@@ -286,7 +288,7 @@ def _shuffled(level: Array) -> Iterator[Array]:
         cuts, at = [0], 0
         while (at := at + int(random.integers(least, most))) < level.size - least:
             near = max(cuts[-1] + 1, at - least // 2)
-            at = near + int(np.argmin(level[near : at + least // 2]))
+            at = near + int(level[near : at + least // 2].argmin())
             cuts.append(at)
         pieces = [level[start:stop] for start, stop in pairwise([*cuts, level.size])]
         order: list[int] = random.permutation(len(pieces)).tolist()

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import median_filter
 
 from avagent.core.errors import ParameterError
 from avagent.core.media import ByteArray, FloatArray, Motion
@@ -23,6 +22,8 @@ _STILL = 0.01
 _CUT_SHARE = 0.6
 _CUT_CORRELATION = 0.5
 _CUT_RATIO = 4.0
+_AROUND = 4
+"""Pictures before and after a cut whose median stands for it."""
 _STEADY_RATIO = 3.0
 _DIMENSIONS = 2
 _CHUNK = 256
@@ -139,7 +140,9 @@ def _differs(film: Cells) -> npt.NDArray[np.bool_]:
 def _compress(energy: FloatArray, different: npt.NDArray[np.bool_]) -> FloatArray:
     if not different.any():
         return energy
-    around = np.asarray(median_filter(np.where(different, np.float32(0.0), energy), 9, mode="nearest"))
+    # Without SciPy's filter: importing it takes half as long as all else that the decoder process imports.
+    padded = np.pad(np.where(different, np.float32(0.0), energy), _AROUND, mode="edge")
+    around = np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * _AROUND + 1), axis=1)
     # A scene that changes wholly in every frame is fast movement, not a row of cuts.
     cuts = different & (energy > _CUT_RATIO * around + 1.0)
     return np.where(cuts, around, energy).astype(np.float32)

@@ -12,7 +12,7 @@ from avagent.core.errors import ClipError, ParameterError
 from avagent.core.media import FloatArray
 from avagent.core.ports import ClipView
 from avagent.models.embedded.imagenet import image_labels
-from avagent.models.embedded.packages import PICTURE_TAGGER, YAMNET_WEIGHTS
+from avagent.models.embedded.packages import PICTURE_TAGGER, YAMNET_WEIGHTS, check_installed
 from avagent.models.embedded.runtime import process_tagger
 from avagent.models.embedded.yamnet import read_labels
 
@@ -43,6 +43,7 @@ class EmbeddedCaptioner:
             raise ParameterError(f"min_confidence must lie in (0, 1), got {self.min_confidence}")
         if self.max_tags < 1 or self.frames < 1:
             raise ParameterError(f"max_tags and frames must be at least 1, got {self.max_tags} and {self.frames}")
+        check_installed("onnxruntime")
         YAMNET_WEIGHTS.locate()
         PICTURE_TAGGER.check()
 

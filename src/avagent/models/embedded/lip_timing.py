@@ -17,10 +17,10 @@ LEAST_SPEECH = 0.2
 """Probability over the whole sound; below it lips are not looked at."""
 
 
-def lips_of(view: ClipView, waveform: Waveform, frames: int = FRAMES) -> TimeCue:
+def lips_of(view: ClipView, waveform: Waveform, frames: int = FRAMES, *, tempos: bool = True) -> TimeCue:
     """What the lips of a clip say of its (edited) sound; silent with the reason where there is no talking face.
 
-    Faces are looked for in at most `frames` pictures.
+    Faces are looked for in at most `frames` pictures. Without `tempos`, at the picture's tempo alone.
 
     Raises:
         ClipError: sound or picture cannot be decoded.
@@ -31,7 +31,7 @@ def lips_of(view: ClipView, waveform: Waveform, frames: int = FRAMES) -> TimeCue
     if heard is None or float(heard[_speech_classes()].max()) < LEAST_SPEECH:
         return TimeCue(name=NAME, reason="no_speech")
     mouth = process_tagger().mouth(view, frames)
-    return TimeCue(name=NAME, reason=mouth) if isinstance(mouth, str) else lip_cue(mouth, waveform)
+    return TimeCue(name=NAME, reason=mouth) if isinstance(mouth, str) else lip_cue(mouth, waveform, tempos=tempos)
 
 
 @cache

@@ -18,7 +18,7 @@ from scipy.special import expit
 from avagent.core.media import ByteArray, FloatArray, Frames
 from avagent.core.ports import ClipView
 from avagent.core.region import Region
-from avagent.dsp.measures.lips import LEAST_RATE, LEAST_SECONDS, Mouth
+from avagent.dsp.measures.lips import LEAST_RATE, LEAST_SECONDS, LONGEST_GAP_S, Mouth
 from avagent.models.embedded.faces import Face, FaceDetector
 from avagent.models.embedded.packages import ShippedFile
 from avagent.models.embedded.sessions import open_session
@@ -63,8 +63,10 @@ class FaceMesh:
 
     def points(self, picture: ByteArray, place: Square) -> tuple[Points, float]:
         """Points of the face in that part, float32 [468, 2] in the picture's pixels, and the probability of a face."""
-        shown = cut(picture, place).transpose(2, 0, 1)[None] / np.float32(127.5) - np.float32(1.0)
-        found, logit = self._session.run(None, {"picture": np.ascontiguousarray(shown)})
+        shown = cut(picture, place)
+        shown *= np.float32(1.0 / 127.5)
+        shown -= np.float32(1.0)
+        found, logit = self._session.run(None, {"picture": shown[None]})
         points = found.reshape(POINTS, 3)[:, :2] * np.float32(place.side / SIDE)
         return points + np.array([place.x, place.y], np.float32), float(expit(float(logit.ravel()[0])))
 
@@ -100,6 +102,10 @@ class LipReader:
             return "no_face"
         if sum(len(f) > 1 and f[1].height > RIVAL * f[0].height for f in faces) > 0.5 * sum(map(bool, faces)):
             return "several_faces"
+        length = streams.video_duration
+        # Each picture stands for its share of the clip; in one of them the face may have been missed.
+        if length is not None and (sum(map(bool, faces)) + 1) / len(faces) * length < LEAST_SECONDS:
+            return "face_too_short"
         region = _region(frames, faces)
         pictures = view.region(region)
         if pictures is None:
@@ -119,6 +125,7 @@ class LipReader:
         alike: list[float] = []
         rows: list[tuple[float, float, float, float]] = []
         last: npt.NDArray[np.float32] | None = None
+        shown = _Shown(float(pictures.times[0]), float(pictures.times[-1]))
         for pixels, time in zip(pictures.pixels, pictures.times, strict=True):
             small = _small(pixels)
             if last is not None and float(np.abs(small - last).max()) < _REPEATED:
@@ -133,6 +140,8 @@ class LipReader:
             times.append(float(time))
             rows.append(measure(points) if points is not None and sure >= 0.5 else _NOTHING)
             place = around(points) if points is not None and sure >= 0.5 else None
+            if not shown.long_enough(float(time), face=rows[-1] is not _NOTHING):
+                break
         columns = np.array(rows, np.float32).reshape(-1, 4).T
         height = columns[3]
         mouth = Mouth(
@@ -151,6 +160,31 @@ class LipReader:
             return found
         moved = abs(found.x + found.side / 2 - before.x - before.side / 2)
         return found if moved > 0.25 * before.side else before
+
+
+@dataclass(slots=True)
+class _Shown:
+    """How long a face may be shown at most, from what was seen so far.
+
+    Attributes:
+        seen: when it was shown last, in s; before that, the first picture's time.
+        stop: the last picture's time.
+    """
+
+    seen: float
+    stop: float
+    _left: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._left = self.stop - self.seen
+
+    def long_enough(self, time: float, *, face: bool) -> bool:
+        """Whether there may be enough of it in all, after a picture with or without it."""
+        gap = time - self.seen
+        left = self._left - (gap if gap > LONGEST_GAP_S else 0.0)
+        if face:
+            self._left, self.seen = left, time
+        return face or left >= LEAST_SECONDS
 
 
 _NOTHING = (np.nan, np.nan, np.nan, np.nan)
@@ -196,17 +230,25 @@ def _square(face: Face) -> Square:
 
 
 def cut(picture: ByteArray, place: Square) -> FloatArray:
-    """A part of a picture as float32 [192, 192, 3], 0 to 255, by linear interpolation; its edge goes on beyond it."""
+    """A part of a picture as float32 [3, 192, 192], 0 to 255, by linear interpolation; its edge goes on beyond it."""
     rows, down = _between(place.y, place.side, picture.shape[0])
     columns, right = _between(place.x, place.side, picture.shape[1])
     first, last = columns[0], min(columns[-1] + 2, picture.shape[1])
     part = picture[:, first:last]
     upper = part[rows].astype(np.float32)
-    upper += (part[np.minimum(rows + 1, picture.shape[0] - 1)] - upper) * down[:, None, None]
+    lower = part[np.minimum(rows + 1, picture.shape[0] - 1)].astype(np.float32)
+    lower -= upper
+    lower *= down[:, None, None]
+    upper += lower
+    # Columns first: whole ones are copied faster than many pixels.
+    turned = np.ascontiguousarray(upper.transpose(1, 2, 0))
     columns = columns - first
-    found = upper[:, columns]
-    found += (upper[:, np.minimum(columns + 1, upper.shape[1] - 1)] - found) * right[None, :, None]
-    return found
+    found = turned[columns]
+    beside = turned[np.minimum(columns + 1, len(turned) - 1)]
+    beside -= found
+    beside *= right[:, None, None]
+    found += beside
+    return np.ascontiguousarray(found.transpose(1, 2, 0))
 
 
 def _between(start: float, side: float, size: int) -> tuple[npt.NDArray[np.intp], FloatArray]:

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.resources
+import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -118,6 +119,16 @@ def require(module: str) -> Any:
         raise MissingModelError(
             f"the embedded models need {module}, which cannot be imported ({error}); run: {INSTALL_EXTRA}"
         ) from error
+
+
+def check_installed(module: str) -> None:
+    """Look for a library that only the embedded models need, without importing it: before a run begins.
+
+    Raises:
+        MissingModelError: it is not installed.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise MissingModelError(f"the embedded models need {module}, which is not installed; run: {INSTALL_EXTRA}")
 
 
 def _digest(path: Path) -> str:

@@ -17,7 +17,7 @@ from avagent.models.embedded.captioner import FRAMES
 from avagent.models.embedded.faces import FACE_DETECTOR
 from avagent.models.embedded.labels import label_table
 from avagent.models.embedded.lips import FACE_MESH
-from avagent.models.embedded.packages import PICTURE_TAGGER, YAMNET_WEIGHTS
+from avagent.models.embedded.packages import PICTURE_TAGGER, YAMNET_WEIGHTS, check_installed
 from avagent.models.embedded.purity import purity
 from avagent.models.embedded.relation import relate
 from avagent.models.embedded.runtime import process_tagger
@@ -70,6 +70,7 @@ class EmbeddedScorer:
     def __post_init__(self) -> None:
         if self.frames < 1:
             raise ParameterError(f"frames must be at least 1, got {self.frames}")
+        check_installed("onnxruntime")
         YAMNET_WEIGHTS.locate()
         PICTURE_TAGGER.check()
         FACE_DETECTOR.check()

@@ -31,13 +31,16 @@ def synchronization(view: ClipView, frames: int = FRAMES) -> TimeJudgement:
     motion = view.motion()
     if motion is None:
         return TimeJudgement(in_time=None, reason="no_video" if view.frames() is None else "still_picture")
-    lips = lips_of(view, waveform, frames)
+    named = facts.expected_tempo
+    lips = lips_of(view, waveform, frames, tempos=named is not None)
     if lips.spoke:
         told = judge_lips(lips)
-        if told.in_time is not None and not fits_better_at(lips, facts.expected_tempo):
+        if told.in_time is not None and not fits_better_at(lips, named):
             return told
+        if named is None:
+            lips = lips_of(view, waveform, frames)
         # They fit nowhere at the picture's tempo, or better at that which the durations name: with touches and motion.
-        return judge_time([lips, *onset_cues(*onset_strength(waveform), motion)], facts.expected_tempo)
+        return judge_time([lips, *onset_cues(*onset_strength(waveform), motion)], named)
     found = facts.timing if facts.timing is not None else TimeJudgement(in_time=None, reason="no_onsets")
     long_enough = min(waveform.duration, float(motion.times[-1] - motion.times[0])) >= LEAST_SECONDS
     if found.in_time is None and long_enough and lips.reason in SAYS_MORE:

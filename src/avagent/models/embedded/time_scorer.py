@@ -10,7 +10,7 @@ from avagent.core.ports import ClipView
 from avagent.core.scores import Scores
 from avagent.models.embedded.faces import FACE_DETECTOR
 from avagent.models.embedded.lips import FACE_MESH
-from avagent.models.embedded.packages import YAMNET_WEIGHTS
+from avagent.models.embedded.packages import YAMNET_WEIGHTS, check_installed
 from avagent.models.embedded.scorer import REVISION, load_calibration
 from avagent.models.embedded.synchronization import synchronization
 
@@ -24,6 +24,7 @@ class TimeScorer:
     """
 
     def __post_init__(self) -> None:
+        check_installed("onnxruntime")
         YAMNET_WEIGHTS.locate()
 
     @property

@@ -162,10 +162,14 @@ def run_calibrate(request: CalibrationRequest, console: Console) -> int:
     write_calibrations(request.output, fitted)
     if request.plot:
         storage.write_bytes(_picture(request), plot_calibrations(fitted, pairs))
-    facts = {"scorer": fitted.scorer, "port": request.port, "output": request.output, "pairs": len(pairs)}
-    curves = {name: _figures(found) for name, found in _curves(fitted).items()}
-    tell(console, {**facts, **curves}, lambda: _report(fitted, pairs, request, console))
+    tell(console, _facts(fitted, pairs, request), lambda: _report(fitted, pairs, request, console))
     return 0
+
+
+def _facts(fitted: Calibrations, pairs: Sequence[ScoredPair], request: CalibrationRequest) -> dict[str, Any]:
+    curves = {name: _figures(found) for name, found in _curves(fitted).items()}
+    facts = {"scorer": fitted.scorer, "port": request.port, "output": request.output, "pairs": len(pairs)}
+    return {**facts, **curves}
 
 
 def _picture(request: CalibrationRequest) -> str:

@@ -53,6 +53,7 @@ class WebDatasetOutput(ShardOutput[Sample]):
     def __init__(self, shard: str, output: str, stack: ExitStack) -> None:
         name = storage.basename(shard)
         self._shard = shard
+        self._loose = 0
         self._compressed = compressed = told_or_named(shard, is_gzip)
         letters = LazyFile(storage.join(output, ERRORS_FOLDER, name), stack)
         self._refined = _LazyTar(LazyFile(storage.join(output, name), stack), compressed=compressed, stack=stack)
@@ -65,6 +66,7 @@ class WebDatasetOutput(ShardOutput[Sample]):
     def pass_on(self, loose: Loose) -> None:
         """Entries without a key stay where they are."""
         _copy(self._refined.tar(), loose.entry)
+        self._loose += 1
 
     def keep(self, sample: Sample, replaced: Mapping[str, bytes], record: bytes) -> None:
         """All but an earlier record is copied."""
@@ -115,7 +117,7 @@ class WebDatasetOutput(ShardOutput[Sample]):
         storage.remove(self._letters.file.url)
 
     def _explain(self, name: str, ref: ClipRef, failure: Failure) -> None:
-        self._letters.tar().add(error_name(name), error_record(failure, ref))
+        self._letters.tar().add(error_name(name), error_record(failure, ref, loose=self._loose))
 
 
 def _suffix(entry: Entry) -> str | None:

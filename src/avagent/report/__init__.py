@@ -1,0 +1,1 @@
+"""What became of a run, as one page that opens from a file."""
