@@ -15,6 +15,7 @@ from avagent.core.actions import Action
 from avagent.core.clip import ClipRef
 from avagent.core.facts import Facts
 from avagent.core.media import Frames, Motion, StreamInfo, Waveform
+from avagent.core.region import Region
 from avagent.dsp.actions.edit import DspEditor
 from avagent.dsp.measures.motion import motion_energy
 from avagent.dsp.measures.sound_facts import measure
@@ -89,6 +90,10 @@ class ArrayView:
         if self.picture.motion is None:
             return None
         return Frames(shown.pixels[[int(np.abs(shown.times - t).argmin()) for t in times]], np.array(times))
+
+    def region(self, region: Region) -> Frames | None:
+        """None: there are but a few pictures."""
+        del region
 
     def motion(self) -> Motion | None:
         """Motion energy."""

@@ -23,7 +23,7 @@ from _array_clips import MEDIA, NOT_ITS_OWN_SOUND, ArrayView, decode_sound, load
 
 from avagent.core.calibration import Calibration, logistic_knots, roc_auc
 from avagent.core.calibration_fit import PairKind
-from avagent.core.media import FloatArray, Motion, Waveform
+from avagent.core.media import FloatArray, Waveform
 from avagent.dsp.faults import Lag, inject
 from avagent.media.pair_views import CHANGES
 from avagent.models.embedded.alignment import combine
@@ -155,8 +155,7 @@ def calibrate_synchronization() -> Calibration:
 
 def _timing(clip: ArrayView, sound: Waveform) -> float | None:
     view = replace(clip, sound=sound, made={})
-    motion = view.motion()
-    return synchronization(sound, motion, view.facts()).score if isinstance(motion, Motion) else None
+    return synchronization(view).in_time
 
 
 def _noise(changes: Sequence[float]) -> float:

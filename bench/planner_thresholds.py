@@ -4,7 +4,8 @@
 
 A coordinate search: one threshold after the other takes the value with the most right plans on the training pairs (see
 `avagent.pipelines.plan_accuracy`), in two rounds;
-ties keep the shipped value. `PAIRS` are folders of `avagent plan-data`; those of `--test` take no part in the fit.
+ties keep the shipped value. Time is judged by probability (`avagent.core.time_judgement`), which is not fitted here.
+`PAIRS` are folders of `avagent plan-data`; those of `--test` take no part in the fit.
 """
 
 from __future__ import annotations
@@ -25,8 +26,6 @@ GRID: Mapping[str, tuple[float, ...]] = {
     "UNKNOWN_NOISE_CONFIDENCE": (0.5, 0.8, 0.9, 0.95, 0.99),
     "HUM_CONFIDENCE": (0.5, 0.6, 0.7, 0.8, 0.9),
     "HUM_ABOVE_DB": (-40.0, -35.0, -30.0, -25.0, -20.0, -15.0),
-    "LAG_MS": (30.0, 45.0, 60.0, 75.0, 90.0, 120.0),
-    "LAG_CONFIDENCE": (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5),
     "MISMATCH_SHARE": (0.01, 0.015, 0.02, 0.025),
     "MISMATCH_MOST": (0.12, 0.15, 0.2, 0.3),
 }

@@ -18,36 +18,33 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
-from _array_clips import decode_sound
+from _array_clips import decode_sound, load, scenes
 from _touches import Shot, Touch, contact_sound, random_touch, render, shrink
-from timing_lips import FACELESS, SILENT, TALKERS, Film, Slow, strangers_of, stretches, voices
+from _trials import Trial, conditions, fault, interval, moved, share
+from timing_lips import FACELESS, SILENT, TALKERS, Film, Slow, stored, strangers_of, stretches, voices
 
-from avagent.core.actions import Action, Shift, Speed
+from avagent.core.actions import Shift
 from avagent.core.errors import ClipError
 from avagent.core.media import Motion, Waveform
 from avagent.core.ports import ClipView
 from avagent.core.time_judgement import TimeJudgement, judge_time
-from avagent.dsp.actions.edit import DspEditor
 from avagent.dsp.measures.motion import motion_energy
 from avagent.dsp.measures.onset import onset_strength
 from avagent.dsp.measures.touches import onset_cues
 from avagent.media.picture import decode_motion
+from avagent.models.embedded.lip_timing import lips_of
 from avagent.models.embedded.synchronization import synchronization
 
 ROOT = Path(__file__).resolve().parent.parent
 MEDIA = ROOT / ".cache" / "media"
 RESULTS = Path(__file__).resolve().parent / "results"
 SOUNDS = ("tecnoballz", "oxygen")
-SHIFTS_MS = (-400.0, -200.0, 200.0, 400.0)
-TEMPOS = (0.85, 0.93, 1.08, 1.18)
-REPAIRED_MS, TEMPO_ERROR = 80.0, 0.01
-RESAMPLES = 2000
 CODECS: Mapping[str, Sequence[str]] = {
     "H.264": ("-c:v", "libx264", "-preset", "veryfast", "-threads", "1"),
     "MPEG-4 Part 2": ("-c:v", "mpeg4", "-q:v", "8"),
@@ -55,76 +52,9 @@ CODECS: Mapping[str, Sequence[str]] = {
     "AV1": ("-c:v", "libaom-av1", "-cpu-used", "8", "-usage", "realtime", "-crf", "45"),
 }
 DISTANCES = (12, 50, 250)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """One clip under one condition.
-
-    Attributes:
-        source: film or recording that it comes from; intervals go by it.
-        truth_ms: lag that was put in.
-        tempo: that was put in.
-        found: the judgement.
-    """
-
-    source: str
-    truth_ms: float
-    tempo: float
-    found: TimeJudgement
-
-    @property
-    def repaired(self) -> bool:
-        """Whether the edit that is called for is the right one."""
-        found = self.found
-        if not found.calls_for_an_edit:
-            return False
-        if self.tempo != 1.0:
-            return abs(found.tempo / self.tempo - 1.0) <= TEMPO_ERROR
-        return found.tempo == 1.0 and abs(found.lag_ms - self.truth_ms) <= REPAIRED_MS
-
-
-def interval(values: Sequence[float], sources: Sequence[str]) -> tuple[float, float]:
-    """Of the mean: 95%, resampling sources."""
-    groups = {s: [v for v, t in zip(values, sources, strict=True) if t == s] for s in sorted(set(sources))}
-    sums = np.array([sum(g) for g in groups.values()])
-    counts = np.array([len(g) for g in groups.values()])
-    drawn = np.random.default_rng(0).integers(len(sums), size=(RESAMPLES, len(sums)))
-    low, high = np.quantile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), (0.025, 0.975))
-    return float(low), float(high)
-
-
-def share(trials: Sequence[Trial], of: Callable[[Trial], bool]) -> dict[str, object]:
-    """How many, of how many, and the interval of the share."""
-    if not trials:
-        return {"count": 0, "of": 0, "share": None, "interval": None}
-    values = [float(of(t)) for t in trials]
-    return {
-        "count": int(sum(values)),
-        "of": len(values),
-        "share": round(float(np.mean(values)), 4),
-        "interval": [round(v, 4) for v in interval(values, [t.source for t in trials])],
-    }
-
-
-def fault(lag_ms: float, tempo: float) -> tuple[Action, ...]:
-    """What gives a sound that is in time another lag or tempo."""
-    if tempo != 1.0:
-        return (Speed(factor=tempo, mode="resample"),)
-    return (Shift(milliseconds=lag_ms),) if lag_ms else ()
-
-
-def moved(sound: Waveform, lag_ms: float, tempo: float) -> Waveform:
-    """The sound at another lag or tempo."""
-    actions = fault(lag_ms, tempo)
-    return DspEditor().edit(sound, actions) if actions else sound
-
-
-def conditions() -> Iterator[tuple[float, float]]:
-    """Lag in ms and tempo: as it is, moved, at other tempos."""
-    yield 0.0, 1.0
-    yield from ((ms, 1.0) for ms in SHIFTS_MS)
-    yield from ((0.0, tempo) for tempo in TEMPOS)
+RECODED = ("psychopy/demos/coder/stimuli/jwpIntro.mp4", "psychopy/tests/data/testMovie.mp4")
+AT = ((0, "largest difference of lag, ms"), (1, "largest difference of confidence"))
+LONGEST_WHOLE_S = 12.0
 
 
 def weigh(sound: Waveform, motion: Motion) -> TimeJudgement:
@@ -200,11 +130,17 @@ def _common(trials: Sequence[Trial]) -> dict[str, object]:
 
 
 def talkers(films: Iterable[Film]) -> dict[str, object]:
-    """Talking clips as they are, moved, at other tempos."""
+    """Talking clips with one face for 5 s: as they are, moved, at other tempos."""
     trials: list[Trial] = []
     silent: dict[str, int] = {}
+    others: dict[str, int] = {}
     for film in films:
         for view in stretches(film):
+            waveform = view.audio()
+            cue = None if waveform is None else lips_of(view, waveform)
+            if cue is None or cue.reason is not None:
+                others[str(cue and cue.reason)] = others.get(str(cue and cue.reason), 0) + 1
+                continue
             for ms, tempo in conditions():
                 edited = view.store.view(view.ref, fault(ms, tempo))
                 found = synchronization(edited)
@@ -212,7 +148,7 @@ def talkers(films: Iterable[Film]) -> dict[str, object]:
                 trials.append(Trial(source=view.ref.key, truth_ms=ms, tempo=tempo, found=found))
                 if found.reason is not None:
                     silent[found.reason] = silent.get(found.reason, 0) + 1
-    return {**_common(trials), "reasons": silent}
+    return {**_common(trials), "reasons": silent, "clips without one face for 5 s, or nobody speaks": others}
 
 
 def never_moved(films: Iterable[Film], most: int) -> dict[str, object]:
@@ -237,6 +173,63 @@ def never_moved(films: Iterable[Film], most: int) -> dict[str, object]:
     for view, pair in strangers_of([*SILENT, *films], voices(), most):
         add("another voice", pair, view.ref.key)
     return {kind: share(trials, lambda t: t.found.calls_for_an_edit) for kind, trials in rows.items()}
+
+
+def clean() -> dict[str, object]:
+    """Clips that are in time, of every kind that is there: how many would be edited, and what of them is told."""
+    rows: dict[str, list[Trial]] = {"moving stamps with their sounds": [], "speech over moving stamps": []}
+    for scene in scenes():
+        kind = {"object": "moving stamps with their sounds", "speech": "speech over moving stamps"}.get(scene.kind)
+        if kind is not None:
+            rows[kind].append(Trial(source=scene.key, truth_ms=0.0, tempo=1.0, found=synchronization(load(scene))))
+    for path in sorted(p for p in MEDIA.rglob("*") if p.suffix in (".mp4", ".mov")):
+        film = path.relative_to(MEDIA).as_posix()
+        for view in cut(film):
+            try:
+                trial = Trial(source=film, truth_ms=0.0, tempo=1.0, found=synchronization(view))
+            except ClipError:
+                continue
+            if trial.found.reason not in ("no_audio", "muted"):
+                rows.setdefault(f"film: {film.split('/')[0]}", []).append(trial)
+    every = [t for trials in rows.values() for t in trials]
+    told = {f"{kind}: evaluable": share(trials, lambda t: t.found.in_time is not None) for kind, trials in rows.items()}
+    which = [
+        f"{t.source}: {t.found.lag_ms:+.0f} ms, {t.found.tempo:.3f}, {','.join(t.found.cues)}"
+        for t in every
+        if t.found.calls_for_an_edit
+    ]
+    return {"edited": share(every, lambda t: t.found.calls_for_an_edit), "which": which, **told}
+
+
+def cut(film: str) -> Iterator[ClipView]:
+    """A film whole, and longer ones in stretches of 5 and 8 s."""
+    view = next(stretches(Film(name=film)))
+    seconds = view.streams().video_duration or 0.0
+    return stretches(Film(name=film, lengths=(5.0, 8.0), hop=5.0)) if seconds > LONGEST_WHOLE_S else iter([view])
+
+
+def recoded() -> dict[str, object]:
+    """Real films in four codecs, keyframes near and far, their sound 300 ms late: how far the answers are apart."""
+    rows: dict[str, dict[str, list[object]]] = {}
+    for name in RECODED:
+        rows[name] = {}
+        for codec, options in CODECS.items():
+            for distance in (DISTANCES[0], DISTANCES[-1]):
+                data = _transcoded(MEDIA / name, (*options, "-g", str(distance)))
+                view = stored(data, "mkv", name)
+                found = synchronization(view.store.view(view.ref, (Shift(milliseconds=300.0),)))
+                answer = [found.lag_ms, round(found.out_of_time, 4), ",".join(found.cues)]
+                rows[name][f"{codec}, {distance}"] = answer
+    apart = {place: [round(float(np.ptp([a[i] for a in r.values()])), 4) for r in rows.values()] for i, place in AT}
+    return {**apart, "rows": rows}
+
+
+def _transcoded(path: Path, options: Sequence[str]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "clip.mkv"
+        source = ("-t", "8", "-i", str(path), "-pix_fmt", "yuv420p", "-c:a", "copy")
+        subprocess.run(["ffmpeg", "-v", "error", "-y", *source, *options, str(target)], check=True)
+        return target.read_bytes()
 
 
 def codecs(count: int) -> dict[str, object]:
@@ -330,21 +323,25 @@ def main() -> None:
     test = tuple(replace(film, lengths=(8.0,), hop=6.0) for film in TALKERS["test"])
     parts: dict[str, Callable[[], Mapping[str, object]]] = {
         "Rendered touches": partial(touches, options.scenes),
+        "Clean clips of every kind": clean,
         "Codecs": partial(codecs, 3),
+        "Codecs, film": recoded,
         "Cost, ms": cost,
-        "Talking film that had no say": partial(talkers, test),
+        "Talking film that had no say": partial(talkers, TALKERS["test"]),
         "Talking films that lips were set on": partial(talkers, TALKERS["set"]),
         "Must be left alone: edited": partial(never_moved, (*test, *TALKERS["set"]), options.pairs),
     }
     kept = RESULTS / "timing.json"
-    found: dict[str, Mapping[str, object]] = json.loads(kept.read_text("utf-8")) if options.only else {}
+    found: dict[str, Mapping[str, object]] = {}
     for title, part in parts.items():
         if options.only not in title:
             continue
-        found[title] = part()
-        # After each part: a part may take minutes.
-        (RESULTS / "timing.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        (RESULTS / "timing.md").write_text(report(found), encoding="utf-8")
+        measured = part()
+        # After each part, for it may take minutes; what others wrote meanwhile stays.
+        before: dict[str, Mapping[str, object]] = json.loads(kept.read_text("utf-8")) if options.only else found
+        found = {t: measured if t == title else before[t] for t in parts if t == title or t in before}
+        kept.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        kept.with_suffix(".md").write_text(report(found), encoding="utf-8")
     print(report(found))
 
 

@@ -29,6 +29,7 @@ from avagent.core.media import Frames, StreamInfo, Waveform
 from avagent.core.ports import ClipView
 from avagent.core.region import Region
 from avagent.core.time_judgement import TimeJudgement, judge_lips
+from avagent.core.timing import TimeCue
 from avagent.media.container import encode_audio
 from avagent.media.pair_views import PairView
 from avagent.media.store import MediaStore, StoredView
@@ -36,6 +37,7 @@ from avagent.media.trim import trim
 from avagent.models.embedded.captioner import FRAMES
 from avagent.models.embedded.lip_timing import lips_of
 from avagent.models.embedded.runtime import process_tagger
+from avagent.models.embedded.synchronization import synchronization
 
 ROOT = Path(__file__).resolve().parent.parent
 MEDIA = ROOT / ".cache" / "media"
@@ -116,12 +118,15 @@ class Slow:
 
 
 def told(view: ClipView) -> TimeJudgement | str:
-    """The judgement of the lips, or why they are silent."""
+    """The judgement where lips can be read, of all cues, or why they cannot."""
+    cue = lips(view)
+    return synchronization(view) if cue.spoke else str(cue.reason)
+
+
+def lips(view: ClipView) -> TimeCue:
+    """What the lips say."""
     waveform = view.audio()
-    if waveform is None:
-        return "no_audio"
-    cue = lips_of(view, waveform)
-    return judge_lips(cue) if cue.spoke else str(cue.reason)
+    return TimeCue(name="lips", reason="no_audio") if waveform is None else lips_of(view, waveform)
 
 
 def spoken(path: Path) -> Waveform:
@@ -244,7 +249,9 @@ def cost() -> list[dict[str, object]]:
             if waveform is None:
                 continue
             started = time.process_time()
-            found = told(view)
+            cue = lips(view)
+            if cue.spoke:
+                judge_lips(cue)
         except ClipError as error:
             rows.append({"clip": name, "ms": None, "told": str(error)})
             continue
@@ -253,7 +260,7 @@ def cost() -> list[dict[str, object]]:
                 "clip": name,
                 "seconds": round(waveform.duration, 1),
                 "ms": round(1000.0 * (time.process_time() - started)),
-                "told": found if isinstance(found, str) else "spoke",
+                "told": cue.reason or "spoke",
             }
         )
     return rows

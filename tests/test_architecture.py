@@ -209,7 +209,7 @@ def test_every_fetched_package_has_its_licence_noted():
     by_hand = re.findall(
         r"^([a-zA-Z][\w-]+)==", "\n".join(p.read_text() for p in (ROOT / "requirements").glob("*.txt")), re.MULTILINE
     )
-    assert len(fetched) == 14
+    assert len(fetched) == 15
     assert [name for name in [*core, *extras, *fetched, *by_hand] if f"`{name}`" not in notes] == []
 
 

@@ -7,7 +7,7 @@ licences: `docs/licences.md`.
 
     python tools/fetch_media.py [--to .cache/media] [--film]
 
-`--film` fetches the films of `film.sha256` as well, about 110 MB in some minutes: people who talk, faces that are
+`--film` fetches the films of `film.sha256` as well, about 130 MB in some minutes: people who talk, faces that are
 silent, things that move. Benchmarks of timing go by them, and no test does. They come from archives of source code,
 Debian's and PyPI's, and from npm packages too.
 
@@ -105,6 +105,9 @@ SOURCES: Mapping[str, Source] = {
         kind="debian", package="tecnoballz-data", inside="usr/share/games/tecnoballz/sounds", megabytes=2
     ),
     "oxygen": Source(kind="debian", package="oxygen-sounds", inside="usr/share/sounds", megabytes=2),
+    "libopenshot": Source(
+        kind="debian-source", package="libopenshot", inside="libopenshot-0.2.7/examples", megabytes=22
+    ),
     "torchvision": Source(
         kind="debian-source", package="pytorch-vision", inside="vision-0.14.1/test/assets/videos", megabytes=9
     ),

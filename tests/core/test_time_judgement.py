@@ -8,15 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avagent.core.errors import ParameterError
-from avagent.core.time_judgement import EARLY_MS, LATE_MS, SURE, TimeJudgement, judge_time
+from avagent.core.time_judgement import EARLY_MS, LATE_MS, SURE, TimeJudgement, fits_better_at, judge_lips, judge_time
 from avagent.core.timing import TEMPO_STEPS, TimeCue, lag_grid, tempo_grid
 
 MIDDLE = TEMPO_STEPS // 2
 
 
-def cue(name: str, lag: float = 0.0, height: float = 12.0, tempo: int = MIDDLE, floor: float = -1.0) -> TimeCue:
-    """A cue whose evidence has one peak."""
-    away = ((lag_grid()[None] - lag) / 20.0) ** 2 + ((np.arange(TEMPO_STEPS)[:, None] - tempo) / 0.7) ** 2
+def cue(
+    name: str, lag: float = 0.0, height: float = 12.0, tempo: int = MIDDLE, floor: float = -1.0, steps: float = 0.7
+) -> TimeCue:
+    """A cue whose evidence has one peak, so many steps of tempo wide."""
+    away = ((lag_grid()[None] - lag) / 20.0) ** 2 + ((np.arange(TEMPO_STEPS)[:, None] - tempo) / steps) ** 2
     return TimeCue(name=name, log_ratio=(floor + (height - floor) * np.exp(-0.5 * away)).astype(np.float32))
 
 
@@ -84,6 +86,38 @@ def test_a_talker_whose_motion_fits_the_voice_nowhere_is_judged_by_the_lips() ->
     assert both.calls_for_an_edit
     assert both.lag_ms == alone.lag_ms
     assert both.cues == ("lips",)
+
+
+def test_touches_are_believed_though_the_motion_before_them_tells_another_time() -> None:
+    """A block slides until it strikes: it moves most half a second before it sounds."""
+    touches, motion = cue("touches", 200.0, 13.0, floor=-3.0), cue("motion", 700.0, 5.0, floor=-4.0)
+    found = judge_time([touches, motion])
+    assert found.calls_for_an_edit
+    assert found.lag_ms == pytest.approx(200.0, abs=10.0)
+
+
+def test_the_same_evidence_says_more_of_a_small_lag_than_of_a_large_one() -> None:
+    small, large = (judge_lips(cue("lips", lag, 8.0)) for lag in (300.0, 1700.0))
+    assert small.calls_for_an_edit
+    assert not large.calls_for_an_edit
+    assert judge_lips(cue("lips", 1700.0, 14.0)).calls_for_an_edit
+
+
+def test_durations_tell_the_tempo_more_exactly_than_cues() -> None:
+    near, between = tempo_grid()[TEMPO_STEPS // 2 + 7], 1.0125 * tempo_grid()[TEMPO_STEPS // 2 + 7]
+    broad = cue("lips", 0.0, 14.0, TEMPO_STEPS // 2 + 7, steps=3.0)
+    assert judge_time([broad], between).tempo == pytest.approx(between, rel=0.005)
+    # Durations that name another one altogether are those of a sound that ends before the picture.
+    assert judge_time([broad], 0.85).tempo == pytest.approx(near, rel=0.005)
+
+
+def test_a_sound_that_ends_early_is_not_taken_for_one_that_runs_fast() -> None:
+    fast, early = cue("lips", 0.0, 9.0, TEMPO_STEPS // 2 + 8), cue("lips", 0.0, 9.0)
+    named = float(tempo_grid()[TEMPO_STEPS // 2 + 8])
+    assert fits_better_at(fast, named)
+    assert not fits_better_at(early, named)
+    assert not fits_better_at(fast, None)
+    assert not fits_better_at(TimeCue(name="lips", reason="no_face"), named)
 
 
 def test_a_difference_of_duration_makes_its_tempo_likelier() -> None:

@@ -111,6 +111,26 @@ def test_a_face_that_goes_away_is_passed_over():
     assert best(cue)[0] == pytest.approx(300, abs=30)
 
 
+def test_a_cut_is_no_movement_of_the_lips():
+    curve = openings(9.0, 8)
+    mouth, voice = mouth_of(curve), voice_of(curve, late_ms=LEAD_MS - 300)
+    # From the cut on another face is shown, or the same one from nearer.
+    after = mouth.times >= 4.6
+    parts = [(part + after * 0.5).astype(np.float32) for part in (mouth.inner, mouth.outer, mouth.jaw)]
+    whole, blind = best(lip_cue(mouth, voice)), best(lip_cue(Mouth(mouth.times, *parts), voice))
+    told = best(lip_cue(Mouth(mouth.times, *parts, cuts=np.array([mouth.times[after][0]])), voice))
+    assert told[0] == whole[0] == pytest.approx(-300, abs=30)
+    assert blind[1] < told[1]
+    assert told[1] > whole[1] - 2.0
+
+
+def test_shots_that_are_short_are_not_counted():
+    curve = openings(9.0, 6)
+    mouth = mouth_of(curve)
+    shots = Mouth(mouth.times, mouth.inner, mouth.outer, mouth.jaw, cuts=np.arange(1.5, 9.0, 1.5))
+    assert lip_cue(shots, voice_of(curve)).reason == "face_too_short"
+
+
 def test_who_cannot_tell_says_why():
     curve = openings(9.0, 6)
     voice = voice_of(curve)

@@ -11,11 +11,11 @@ from drawn_face import draw_face
 from views import ArrayView
 from views import sound as read_sound
 
-from avagent.core.actions import Shift
+from avagent.core.actions import Shift, Speed
 from avagent.core.clip import Clip, ClipRef, Member, content_hash
 from avagent.core.media import Frames, Motion, StreamInfo, Waveform
 from avagent.core.scores import RawScores
-from avagent.core.time_judgement import TimeJudgement, judge_time
+from avagent.core.time_judgement import TimeJudgement
 from avagent.dsp.actions.edit import DspEditor
 from avagent.dsp.measures.lips import Mouth, lip_cue
 from avagent.media.pair_views import PairView
@@ -24,6 +24,7 @@ from avagent.models.embedded.lip_timing import lips_of
 from avagent.models.embedded.lips import SIDE, Square, cut
 from avagent.models.embedded.runtime import Tagger, process_tagger
 from avagent.models.embedded.scorer import EmbeddedScorer, shipped_calibrations
+from avagent.models.embedded.synchronization import synchronization
 
 FPS = 25
 
@@ -89,6 +90,15 @@ def test_repeated_pictures_are_left_out(reader):
     assert float(np.median(np.diff(mouth.times))) == pytest.approx(2 / FPS)
 
 
+def test_a_cut_to_another_face_is_noted_and_the_face_is_found_at_once(reader):
+    first = [draw_face(240, 320, 100, 110, 55, mouth) for mouth in opening()[:75]]
+    second = [draw_face(240, 320, 215, 130, 60, mouth) for mouth in opening()[75:]]
+    mouth = reader.mouth(film(first + second))
+    assert isinstance(mouth, Mouth)
+    assert mouth.cuts.tolist() == [75 / FPS]
+    assert np.isfinite(mouth.inner[mouth.times >= 75 / FPS]).mean() > 0.9
+
+
 def test_a_face_that_is_not_shown_long_enough_is_not_followed_to_the_end(reader):
     face, none = draw_face(240, 320, 160, 120, 60, 0.1), np.full((240, 320, 3), 90, np.uint8)
     empty = [none + np.uint8(20 * (i % 2)) for i in range(8 * FPS)]
@@ -138,8 +148,8 @@ def talk(media_dir):
 
 
 def judge(view):
-    cue = lips_of(view, view.audio())
-    return cue, judge_time([cue]) if cue.spoke else None
+    """The lips' cue, and all that is told of the clip's time."""
+    return lips_of(view, view.audio()), synchronization(view)
 
 
 def test_a_film_of_a_man_who_talks_is_in_time_and_is_brought_back_when_moved(talk):
@@ -161,8 +171,14 @@ def test_another_voice_however_loud_never_moves_the_film(talk, media_dir, gain):
         voice = read_sound(path)
         repeated = np.tile(voice.samples, 1 + int(9 * voice.rate / voice.length))[:, : 8 * voice.rate]
         other = ArrayView(key=path.stem, sound=Waveform(repeated * np.float32(gain), voice.rate))
-        _, found = judge(PairView(talk, other, f"gain {gain}"))
-        assert found is None or not found.calls_for_an_edit, path.name
+        assert not synchronization(PairView(talk, other, f"gain {gain}")).calls_for_an_edit, path.name
+
+
+@pytest.mark.parametrize("factor", [0.93, 1.08])
+def test_a_talker_at_another_tempo_is_not_moved_but_brought_back_to_tempo(talk, factor):
+    found = synchronization(talk.store.view(talk.ref, (Speed(factor=factor, mode="resample"),)))
+    assert found.calls_for_an_edit
+    assert found.tempo == pytest.approx(factor, rel=0.01)
 
 
 def test_no_network_is_loaded_for_a_clip_without_speech(media_dir, monkeypatch):

@@ -7,7 +7,7 @@ little with it, for evidence is in powers of e.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,23 +23,31 @@ EARLY_MS, LATE_MS = -45.0, 125.0
 """Lags of the sound that are not noticed: the detectability thresholds of ITU-R BT.1359-1. It gives the advance of the
 sound, +45 ms to -125 ms; here sound that comes late counts above 0."""
 IN_TIME, MOVED, OTHER_TEMPO, UNRELATED = 0.6, 0.17, 0.1, 0.13
-"""Before anything is known: sound in time, moved by any lag within 2 s, at another tempo, of another scene."""
-TALKER = 0.7, 0.2, 0.1
-"""Of a clip with a face that talks, before anything is known: in time, moved by any lag within 2 s, another voice."""
+"""Before anything is known: sound in time, moved, at another tempo, of another scene."""
+TALKER = 0.6, 0.33, 0.07
+"""Of a clip with a face and a voice, before anything is known: in time, moved, another person's voice."""
+MOVED_MS = 200.0
+"""Most probable size of a lag where there is one, half of its mean: of streams that start apart and of late
+microphones a fraction of a second. Of voices that belong to other people the best fit lies anywhere within 2 s."""
 IN_TIME_MS = 20.0
 """Standard deviation of the lag of clips that are in time: a picture's duration or less."""
 START_MS = 40.0
 """The same at the start of clips of another tempo, which mostly begin together."""
 EXPECTED_TEMPO = 0.8
 """Share of clips at another tempo whose sound lasts as much longer than the picture as its tempo says."""
+TOUCHES_ALONE, MOTION_ALONE = 0.5, 0.2
+"""Where both speak: how often sounds come of touches and the motion before them tells another time, and of motion as
+such. In the other clips both tell the same."""
 SHARED = 0.75
-"""Weight of touches and of motion where both speak, so that sounds of other clips are as rarely taken for their own as
-by touches alone (1,500 mismatched pairs of recordings that report nothing)."""
+"""Weight of each where both tell the same, so that sounds of other clips are as rarely taken for their own as by
+touches alone (1,500 mismatched pairs of recordings that report nothing)."""
 SURE = 0.95
 """Probability of being out of time from which an edit is proposed, and of a relation from which anything is said."""
 _AROUND_MS, _AROUND_STEPS = 120.0, 2
-_LIPS = "lips"
-_SPOKE = 0.0
+_LIPS, _TOUCHES, _MOTION = "lips", "touches", "motion"
+_MISMATCH_ERROR = 0.005
+"""Share by which the durations' ratio misses the tempo: a picture, a codec's block."""
+_SPOKE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,32 +97,27 @@ def judge_lips(cue: TimeCue) -> TimeJudgement:
     """
     if cue.log_ratio is None:
         raise ParameterError(f"the cue {cue.name!r} is silent: {cue.reason}")
-    ratio, lags = np.exp(np.asarray(cue.at_tempo_one, np.float64)), lag_grid()
-    near = np.exp(-0.5 * (lags / IN_TIME_MS) ** 2)
+    near, far = _by_lag(IN_TIME_MS)
     in_time, moved, other_voice = TALKER
-    joint = in_time * ratio * near / near.sum() + moved * ratio / lags.size
-    inside = (lags >= EARLY_MS) & (lags <= LATE_MS)
-    related = float(joint.sum())
-    if related < SURE * (related + other_voice):
-        return TimeJudgement(in_time=None, cues=(cue.name,), reason="uncorrelated")
-    outside = np.where(inside, 0.0, moved * ratio / lags.size)
-    out_of_time = float(outside.sum()) / (related + other_voice)
-    peak = int(np.argmax(outside if out_of_time >= SURE else joint))
-    around = np.flatnonzero(np.abs(lags - lags[peak]) <= _AROUND_MS)
-    lag, lag_error = _moments(joint[around], lags[around])
-    return TimeJudgement(
-        in_time=min(1.0, 1.0 - float(outside.sum()) / related),
-        out_of_time=min(1.0, out_of_time),
-        lag_ms=round(lag, 1),
-        lag_error_ms=round(lag_error, 1),
-        cues=(cue.name,),
-    )
+    joint = np.zeros((TEMPO_STEPS, lag_grid().size))
+    joint[TEMPO_STEPS // 2] = np.exp(np.asarray(cue.at_tempo_one, np.float64)) * (in_time * near + moved * far)
+    return _judgement(joint, other_voice, (cue.name,), None)
+
+
+def fits_better_at(cue: TimeCue, tempo: float | None) -> bool:
+    """Whether a cue that spoke of every tempo fits somewhere at this one better than anywhere at the picture's."""
+    if tempo is None or cue.log_ratio is None or cue.log_ratio.shape[0] == 1:
+        return False
+    row = int(np.argmin(np.abs(tempo_grid() - tempo)))
+    around = cue.log_ratio[max(0, row - _AROUND_STEPS) : row + _AROUND_STEPS + 1]
+    return float(around.max()) > float(cue.at_tempo_one.max())
 
 
 def judge_time(cues: Sequence[TimeCue], expected_tempo: float | None = None) -> TimeJudgement:
     """Combine all cues of a clip.
 
-    Lips are one witness. Touches and motion hear the same onsets: of what each says alone not all counts together.
+    Lips are one witness, touches and motion together another: they hear the same onsets. A thing that slides until it
+    strikes moves most long before it sounds, so that each of them may be right by itself.
 
     Args:
         cues: at least one, at most one of each name.
@@ -129,22 +132,32 @@ def judge_time(cues: Sequence[TimeCue], expected_tempo: float | None = None) -> 
     if not heard:
         return TimeJudgement(in_time=None, reason=next(str(c.reason) for c in cues))
     lips = [_full(cue) for cue in heard if cue.name == _LIPS]
-    onsets = [_full(cue) for cue in heard if cue.name != _LIPS]
+    onsets = {cue.name: _full(cue) for cue in heard if cue.name != _LIPS}
     evidence = np.sum(lips, axis=0) if lips else np.zeros((TEMPO_STEPS, lag_grid().size))
     if onsets:
-        told = (SHARED if len(onsets) > 1 else 1.0) * np.sum(onsets, axis=0)
+        told = _of_onsets(onsets)
         # A talker moves for other reasons as well: motion that fits the voice nowhere says nothing against it.
         evidence = evidence + (np.logaddexp(told, 0.0) - np.log(2.0) if lips else told)
     in_time, moved = _priors(expected_tempo)
     spoke = _speaking(heard, in_time + moved)
     top = max(float(evidence.max()), 0.0)
     weight = np.exp(evidence - top)
-    unrelated = UNRELATED * float(np.exp(-top))
+    unrelated = (TALKER[-1] if lips else UNRELATED) * float(np.exp(-top))
     joint = (in_time + moved) * weight
-    return _judgement(joint, unrelated, spoke)
+    return _judgement(joint, unrelated, spoke, expected_tempo)
 
 
-def _judgement(joint: Array, unrelated: float, spoke: tuple[str, ...]) -> TimeJudgement:
+def _of_onsets(told: Mapping[str, Array]) -> Array:
+    """What touches and motion say together: one of them is the witness, or both are."""
+    if len(told) == 1:
+        return next(iter(told.values()))
+    touches, motion = told[_TOUCHES], told[_MOTION]
+    alone = np.logaddexp(np.log(TOUCHES_ALONE) + touches, np.log(MOTION_ALONE) + motion)
+    both = np.log(1.0 - TOUCHES_ALONE - MOTION_ALONE) + SHARED * (touches + motion)
+    return np.asarray(np.logaddexp(alone, both), np.float64)
+
+
+def _judgement(joint: Array, unrelated: float, spoke: tuple[str, ...], expected_tempo: float | None) -> TimeJudgement:
     """From the joint probability of lag and tempo, not normalised."""
     inside = _window()
     related = float(joint.sum())
@@ -164,6 +177,8 @@ def _judgement(joint: Array, unrelated: float, spoke: tuple[str, ...]) -> TimeJu
     tempo, tempo_error = _moments(joint[near].sum(axis=1), tempo_grid()[near[0][:, 0]])
     if peak[0] == TEMPO_STEPS // 2:
         tempo = 1.0
+    elif expected_tempo is not None:
+        tempo, tempo_error = _with_durations(tempo, tempo_error, expected_tempo)
     return TimeJudgement(
         in_time=min(1.0, float(joint[inside].sum()) / related),
         out_of_time=min(1.0, out_of_time),
@@ -173,6 +188,15 @@ def _judgement(joint: Array, unrelated: float, spoke: tuple[str, ...]) -> TimeJu
         tempo_error=round(tempo_error, 4),
         cues=spoke,
     )
+
+
+def _with_durations(tempo: float, error: float, expected: float) -> tuple[float, float]:
+    """The tempo and its error, by cues and by the durations of picture and sound where both mean the same one."""
+    apart = np.log(tempo_grid()[1] / tempo_grid()[0])
+    if abs(np.log(tempo / expected)) > _AROUND_STEPS * apart:
+        return tempo, error
+    weights = max(error, 1e-4) ** -2, (_MISMATCH_ERROR * expected) ** -2
+    return (weights[0] * tempo + weights[1] * expected) / sum(weights), float(sum(weights) ** -0.5)
 
 
 def _full(cue: TimeCue) -> Array:
@@ -194,13 +218,11 @@ def _speaking(cues: Sequence[TimeCue], prior: Array) -> tuple[str, ...]:
 
 def _priors(expected_tempo: float | None) -> tuple[Array, Array]:
     """Of being in time, and of not: float64 [tempos, lags], in all 1 less UNRELATED."""
-    lags, tempos, middle = lag_grid(), tempo_grid(), TEMPO_STEPS // 2
-    near = np.exp(-0.5 * (lags / IN_TIME_MS) ** 2)
-    in_time, moved = np.zeros((tempos.size, lags.size)), np.zeros((tempos.size, lags.size))
-    in_time[middle] = IN_TIME * near / near.sum()
-    moved[middle] = MOVED / lags.size
-    start = np.exp(-0.5 * (lags / START_MS) ** 2)
-    by_lag = 0.5 * start / start.sum() + 0.5 / lags.size
+    tempos, middle = tempo_grid(), TEMPO_STEPS // 2
+    near, far = _by_lag(IN_TIME_MS)
+    in_time, moved = np.zeros((tempos.size, near.size)), np.zeros((tempos.size, near.size))
+    in_time[middle], moved[middle] = IN_TIME * near, MOVED * far
+    by_lag = 0.5 * np.add(*_by_lag(START_MS))
     by_tempo = np.ones(tempos.size)
     if expected_tempo is not None:
         close = np.exp(-0.5 * (np.log(tempos / expected_tempo) / np.log(tempos[1] / tempos[0])) ** 2)
@@ -208,6 +230,14 @@ def _priors(expected_tempo: float | None) -> tuple[Array, Array]:
     by_tempo[middle] = 0.0
     moved += OTHER_TEMPO * by_tempo[:, None] / by_tempo.sum() * by_lag
     return in_time, moved
+
+
+@cache
+def _by_lag(spread_ms: float) -> tuple[Array, Array]:
+    """Probability of each lag about 0, and where a sound was moved: float64 [lags], 1 in all."""
+    lags = lag_grid()
+    near, far = np.exp(-0.5 * (lags / spread_ms) ** 2), np.abs(lags) * np.exp(-np.abs(lags) / MOVED_MS)
+    return near / near.sum(), far / far.sum()
 
 
 @cache

@@ -12,7 +12,7 @@ Chance is measured on the clip itself: the same lips against the same voice with
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 
@@ -25,6 +25,7 @@ from scipy.signal import butter, sosfiltfilt
 from avagent.core.errors import ParameterError
 from avagent.core.media import FloatArray, TimeArray, Waveform
 from avagent.core.timing import LAG_STEP_MS, MOST_LAG_MS, TimeCue, lag_grid, tempo_grid
+from avagent.dsp.measures.chance import Chance, fit_chance
 from avagent.dsp.products import log_average
 
 Array = npt.NDArray[np.float64]
@@ -43,8 +44,8 @@ SYLLABLES_HZ = (1.5, 8.0)
 VOICE_HZ = (1500.0, 3500.0)
 LEAD_MS, LEAD_SPREAD_MS = 30.0, 30.0
 """By how much lips are ahead of the voice in films that are in time, and how films differ."""
-STRENGTH, STRENGTH_SPREAD = 0.38, 0.12
-"""Correlation of a talker's lips with the voice."""
+STRENGTH, STRENGTH_SPREAD = 0.4, 0.08
+"""Correlation of a talker's lips with the voice: 0.34 and 0.43 in the films of `bench/timing_lips.py`, group `set`."""
 SHUFFLES = 100
 _DIGITAL_SILENCE = 1e-5
 _LEAST_POWER = 1e-3
@@ -64,6 +65,7 @@ class Mouth:
         inner: float32 [n], between the inner edges of the lips.
         outer: float32 [n], between their outer edges.
         jaw: float32 [n], from the nose to the chin.
+        cuts: float64 [k], ascending, in s: the first picture after each cut. The mouth after it may be another one.
 
     Raises:
         ParameterError: shapes that do not agree.
@@ -73,6 +75,7 @@ class Mouth:
     inner: FloatArray
     outer: FloatArray
     jaw: FloatArray
+    cuts: TimeArray = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         if any(part.shape != self.times.shape or part.ndim != 1 for part in (self.inner, self.outer, self.jaw)):
@@ -96,12 +99,14 @@ def lip_cue(mouth: Mouth, waveform: Waveform, *, tempos: bool = True) -> TimeCue
     if level.size < _LEAST_OVERLAP_S * RATE or min(float(np.ptp(level)), float(np.ptp(lips.values))) <= 1e-9:
         return TimeCue(name=NAME, reason="no_onsets")
     chance = _match(lips, _voice_curves(np.stack(list(_shuffled(level))), None), 1.0).height
-    spread = max(1e-3, float(np.sqrt(np.mean(np.square(chance)))))
+    unrelated = fit_chance(chance.ravel())
+    if unrelated is None:
+        return TimeCue(name=NAME, reason="no_onsets")
     tried: list[float] = tempo_grid().tolist() if tempos else [1.0]
     found = [_match(lips, _voice_curves(level, heard, t), t) for t in tried]
     peak = float(np.max(found[len(found) // 2].height))
     beaten = np.max(chance, axis=1) < peak
-    ratio = _log_ratio(np.stack([f.height for f in found]), np.stack([f.seconds for f in found]), spread)
+    ratio = _log_ratio(np.stack([f.height for f in found]), np.stack([f.seconds for f in found]), unrelated)
     return TimeCue(
         name=NAME,
         log_ratio=ratio.astype(np.float32),
@@ -155,11 +160,14 @@ def _bridged(values: Array, known: Mask) -> Array:
 
 
 def _stretches(mouth: Mouth) -> Iterator[tuple[float, float]]:
-    """Start and stop, in s, of what may be counted: a face in every picture, and enough pictures a second."""
+    """Start and stop, in s, of what may be counted: one face in every picture, and enough pictures a second."""
     times = mouth.times[np.isfinite(mouth.inner)]
     if times.size < 2:
         return
-    for part in np.split(times, np.flatnonzero(np.diff(times) > LONGEST_GAP_S) + 1):
+    ends = np.union1d(np.flatnonzero(np.diff(times) > LONGEST_GAP_S) + 1, np.searchsorted(times, mouth.cuts))
+    for part in np.split(times, ends):
+        if part.size < 2:
+            continue
         length = float(part[-1] - part[0])
         if length >= LEAST_STRETCH_S and (part.size - 1) / length >= LEAST_RATE:
             yield float(part[0]), float(part[-1])
@@ -254,13 +262,15 @@ def _match(lips: _Curves, voice: _Curves, tempo: float) -> _Height:
     return _Height(np.interp(grid, lags, height), np.interp(grid, lags, seconds))
 
 
-def _log_ratio(height: Array, seconds: Array, spread: float) -> Array:
+def _log_ratio(height: Array, seconds: Array, chance: Chance) -> Array:
     """Likelihood of such a correlation if this is the lag over that by chance, for each tempo and lag.
 
     The lag of a film that is in time differs from film to film: each likelihood is an average over that difference.
     """
-    expected, wide = STRENGTH * np.sqrt(seconds), spread**2 + STRENGTH_SPREAD**2 * seconds
-    ratio = 0.5 * (height / spread) ** 2 - 0.5 * (height - expected) ** 2 / wide - 0.5 * np.log(wide / spread**2)
+    expected, wide = STRENGTH * np.sqrt(seconds), chance.deviation**2 + STRENGTH_SPREAD**2 * seconds
+    # A better fit than expected is no evidence against.
+    ratio = -0.5 * np.minimum(height - expected, 0.0) ** 2 / wide - 0.5 * np.log(2.0 * np.pi * wide)
+    ratio -= chance.log_density(height)
     lead = round(LEAD_MS / LAG_STEP_MS)
     offsets = np.arange(-9, 10)
     weights = np.exp(-0.5 * (offsets * LAG_STEP_MS / LEAD_SPREAD_MS) ** 2)

@@ -23,6 +23,7 @@ from scipy.ndimage import correlate1d
 from avagent.core.errors import ParameterError
 from avagent.core.media import FloatArray, Motion
 from avagent.core.timing import LAG_STEP_MS, MOST_LAG_MS, TEMPO_STEPS, TimeCue, lag_grid, tempo_grid
+from avagent.dsp.measures.chance import fit_chance
 from avagent.dsp.measures.motion import is_still
 from avagent.dsp.products import log_average
 
@@ -39,7 +40,6 @@ _LEAST_OVERLAP_S = 1.5
 _PIECE_S = (0.25, 0.8)
 _BEYOND_S = 2.2
 """Lags that are no candidates."""
-_TAIL = 0.95
 _LEAST_POWER = 0.01
 
 
@@ -106,24 +106,6 @@ def _running(values: Array) -> Array:
     return np.pad(np.cumsum(values, axis=-1), [(0, 0)] * (values.ndim - 1) + [(1, 0)])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Chance:
-    """Density of what unrelated curves reach: Gaussian up to a threshold, exponential beyond it."""
-
-    deviation: float
-    threshold: float
-    decay: float
-
-    def log_density(self, height: Array) -> Array:
-        """Natural logarithm, for each height."""
-        body = np.minimum(height, self.threshold)
-        return (
-            -0.5 * (body / self.deviation) ** 2
-            - np.log(self.deviation * np.sqrt(2.0 * np.pi))
-            - np.maximum(height - self.threshold, 0.0) / self.decay
-        )
-
-
 def onset_cues(onset: FloatArray, onset_rate: float, motion: Motion) -> tuple[TimeCue, ...]:
     """The evidence of touches and of motion.
 
@@ -166,7 +148,7 @@ def _cue(kind: _Kind, seen: _Curve | None, sounds: _Sounds, own: _Curve) -> Time
         return TimeCue(name=kind.name, reason="no_impacts" if kind.name == TOUCHES else "still_picture")
     heights, seconds = _match(seen, sounds)
     found, mixed = heights[:TEMPO_STEPS], heights[TEMPO_STEPS:]
-    chance = _chance(mixed.ravel(), _moved_round(seen, own))
+    chance = fit_chance(mixed.ravel(), _moved_round(seen, own))
     if chance is None:
         return TimeCue(name=kind.name, reason="too_short")
     expected = kind.strength * np.sqrt(seconds)
@@ -295,19 +277,6 @@ def _moved_round(seen: _Curve, sound: _Curve) -> Array:
     ring = np.asarray(irfft(np.conj(first_spectrum) * second_spectrum, size), dtype=np.float64) / scale
     steps = np.arange(size)
     return ring[np.minimum(steps, size - steps) > _BEYOND_S * RATE] * np.sqrt(size / RATE)
-
-
-def _chance(mixed: Array, moved: Array) -> _Chance | None:
-    """Fitted to both kinds of surrogates, one half of the weight each; None where there is nothing to fit."""
-    heights = np.concatenate([mixed, np.repeat(moved, mixed.size // max(moved.size, 1))])
-    deviation = float(np.sqrt(np.mean(np.square(heights))))
-    if deviation < 1e-3:
-        return None
-    threshold = max(float(np.quantile(heights, _TAIL)), 0.5 * deviation)
-    beyond = heights[heights > threshold]
-    # Never lighter than the Gaussian's own tail.
-    decay = max(float(np.mean(beyond - threshold)) if beyond.size else 0.0, deviation**2 / (threshold + deviation))
-    return _Chance(deviation, threshold, decay)
 
 
 def _shuffled(curve: Array) -> Iterator[Array]:

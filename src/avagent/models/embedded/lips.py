@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import median_filter
 from scipy.special import expit
 
 from avagent.core.media import ByteArray, FloatArray, Frames
@@ -121,6 +122,7 @@ class LipReader:
         """The mouth in every picture that is not a repetition, and the face's median height in pixels; 0: no face."""
         place: Square | None = None
         times: list[float] = []
+        alike: list[float] = []
         rows: list[tuple[float, float, float, float]] = []
         last: npt.NDArray[np.float32] | None = None
         shown = _Shown(float(pictures.times[0]), float(pictures.times[-1]))
@@ -128,6 +130,9 @@ class LipReader:
             small = _small(pixels)
             if last is not None and float(np.abs(small - last).max()) < _REPEATED:
                 continue
+            alike.append(1.0 if last is None else _alike(last, small))
+            if alike[-1] < _CUT_CORRELATION:
+                place = None
             last = small
             if place is None or len(times) % LOOK_AGAIN == 0:
                 place = self._where(pixels, place)
@@ -139,7 +144,9 @@ class LipReader:
                 break
         columns = np.array(rows, np.float32).reshape(-1, 4).T
         height = columns[3]
-        mouth = Mouth(np.array(times), inner=columns[0], outer=columns[1], jaw=columns[2])
+        mouth = Mouth(
+            np.array(times), inner=columns[0], outer=columns[1], jaw=columns[2], cuts=np.array(times)[_cuts(alike)]
+        )
         return mouth, float(np.nanmedian(height)) if np.isfinite(height).any() else 0.0
 
     def _where(self, pixels: ByteArray, before: Square | None) -> Square | None:
@@ -183,6 +190,9 @@ class _Shown:
 _NOTHING = (np.nan, np.nan, np.nan, np.nan)
 _REPEATED = 1.0
 """Grey levels by which a part of a picture must differ, or it is the one before, encoded again."""
+_CUT_CORRELATION, _STEADY, _AROUND_CUT = 0.5, 0.75, 9
+"""Of two pictures in a row, below which a cut lies between them, amid so many that are more alike: the face after it is
+another one, or elsewhere."""
 
 
 def measure(points: Points) -> tuple[float, float, float, float]:
@@ -246,6 +256,19 @@ def _between(start: float, side: float, size: int) -> tuple[npt.NDArray[np.intp]
     at = np.clip(start + (np.arange(SIDE) + 0.5) * (side / SIDE) - 0.5, 0.0, size - 1.0)
     before = np.floor(at).astype(np.intp)
     return before, (at - before).astype(np.float32)
+
+
+def _alike(before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]) -> float:
+    """Correlation of two pictures; 1 for pictures without content."""
+    first, second = before - before.mean(), after - after.mean()
+    spread = float(np.sqrt((first * first).mean() * (second * second).mean()))
+    return float((first * second).mean()) / spread if spread > 1.0 else 1.0
+
+
+def _cuts(alike: Sequence[float]) -> npt.NDArray[np.bool_]:
+    """Which pictures are other ones altogether than those before; not where a camera shakes, and each is."""
+    found = np.array(alike)
+    return (found < _CUT_CORRELATION) & (median_filter(found, _AROUND_CUT, mode="nearest") > _STEADY)
 
 
 def _small(pixels: ByteArray) -> npt.NDArray[np.float32]:

@@ -23,7 +23,7 @@ from avagent.models.embedded.relation import relate
 from avagent.models.embedded.runtime import process_tagger
 from avagent.models.embedded.synchronization import synchronization
 
-REVISION = 3
+REVISION = 4
 """Raised with every change of the formulas that changes scores."""
 NOTHING_TO_JUDGE = frozenset({"no_audio", "no_video", "muted"})
 """No pair of sound and picture: purity stands for nothing. Elsewhere it is known though the match may not be."""

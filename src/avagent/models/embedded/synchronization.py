@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from avagent.core.ports import ClipView
-from avagent.core.time_judgement import TimeJudgement, judge_lips, judge_time
+from avagent.core.time_judgement import TimeJudgement, fits_better_at, judge_lips, judge_time
 from avagent.dsp.measures.lips import LEAST_SECONDS
 from avagent.dsp.measures.onset import onset_strength
 from avagent.dsp.measures.touches import onset_cues
 from avagent.models.embedded.captioner import FRAMES
 from avagent.models.embedded.lip_timing import lips_of
 
-A_FACE_WAS_SEEN = ("several_faces", "face_too_small", "face_too_short")
-"""Reasons of lips that say more of a clip than that what moves has nothing to do with what sounds."""
+SAYS_MORE = ("no_face", "several_faces", "face_too_small", "face_too_short", "low_frame_rate")
+"""Why lips are silent though somebody speaks: it says more than that what moves has nothing to do with what sounds."""
 
 
 def synchronization(view: ClipView, frames: int = FRAMES) -> TimeJudgement:
@@ -31,16 +31,18 @@ def synchronization(view: ClipView, frames: int = FRAMES) -> TimeJudgement:
     motion = view.motion()
     if motion is None:
         return TimeJudgement(in_time=None, reason="no_video" if view.frames() is None else "still_picture")
-    lips = lips_of(view, waveform, frames, tempos=False)
+    named = facts.expected_tempo
+    lips = lips_of(view, waveform, frames, tempos=named is not None)
     if lips.spoke:
         told = judge_lips(lips)
-        if told.in_time is not None:
+        if told.in_time is not None and not fits_better_at(lips, named):
             return told
-        lips = lips_of(view, waveform, frames)
-        # They fit nowhere at the picture's tempo: at another one they may, with touches and motion.
-        return judge_time([lips, *onset_cues(*onset_strength(waveform), motion)], facts.expected_tempo)
+        if named is None:
+            lips = lips_of(view, waveform, frames)
+        # They fit nowhere at the picture's tempo, or better at that which the durations name: with touches and motion.
+        return judge_time([lips, *onset_cues(*onset_strength(waveform), motion)], named)
     found = facts.timing if facts.timing is not None else TimeJudgement(in_time=None, reason="no_onsets")
     long_enough = min(waveform.duration, float(motion.times[-1] - motion.times[0])) >= LEAST_SECONDS
-    if found.in_time is None and long_enough and lips.reason in A_FACE_WAS_SEEN:
+    if found.in_time is None and long_enough and lips.reason in SAYS_MORE:
         return TimeJudgement(in_time=None, reason=lips.reason)
     return found
