@@ -14,7 +14,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -34,6 +34,8 @@ from avagent.models.embedded.runtime import process_tagger
 from avagent.models.embedded.scorer import load_calibration
 from avagent.models.embedded.synchronization import synchronization
 
+BINS = 40
+"""Equal parts of [0, 1] of a shipped distribution, as in reports."""
 DATA = Path(__file__).resolve().parent.parent / "src/avagent/models/embedded/data"
 RESULTS = Path(__file__).resolve().parent / "results"
 LAGS_MS = (-600.0, -300.0, -150.0, -80.0, 80.0, 150.0, 300.0, 600.0)
@@ -60,7 +62,22 @@ def changed(kind: PairKind, sound: Waveform) -> Iterator[Waveform]:
         yield change(sound)
 
 
-def calibrate_alignment(table: LabelTable) -> Calibration:
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A calibration, and the scores of the pairs that it was made from."""
+
+    calibration: Calibration
+    matched: Sequence[float]
+    mismatched: Sequence[float]
+
+    def distribution(self) -> dict[str, object]:
+        """Pairs in each part of [0, 1], for reports to compare a run with."""
+        sides = {"matched": self.matched, "mismatched": self.mismatched}
+        counts = {side: np.histogram(scores, BINS, (0.0, 1.0))[0].tolist() for side, scores in sides.items()}
+        return {**counts, "source": self.calibration.source}
+
+
+def calibrate_alignment(table: LabelTable) -> Fitted:
     """Matched and mismatched pairs, the fitted curve, the noise."""
     entries, tagger = own_sounds(), process_tagger()
     clips = {s.key: load(replace(s, kind="still")) for s in scenes() if s.key in {key for key, _, _ in entries}}
@@ -89,9 +106,8 @@ def calibrate_alignment(table: LabelTable) -> Calibration:
     )
     changes = [change for key in clips for change in _alignment_changes(clips[key], table, fitted)]
     # One margin serves both: that of the noisier.
-    return replace(
-        fitted, min_gain=max(_noise([c for judged, c in changes if judged is told]) for told in (True, False))
-    )
+    noise = max(_noise([c for judged, c in changes if judged is told]) for told in (True, False))
+    return Fitted(replace(fitted, min_gain=noise), [fitted(r) for r in matched], [fitted(r) for r in mismatched])
 
 
 def _alignment_changes(clip: ArrayView, table: LabelTable, fitted: Calibration) -> Iterator[tuple[bool, float]]:
@@ -118,7 +134,7 @@ def _similarity(heard: FloatArray, seen: FloatArray, table: LabelTable) -> float
     return relate(heard, seen, lambda: 0.0, table).similarity
 
 
-def calibrate_synchronization() -> Calibration:
+def calibrate_synchronization() -> Fitted:
     """Moving pictures in time and out of it, the fitted curve, the noise."""
     in_time: list[float] = []
     moved: list[float] = []
@@ -150,7 +166,8 @@ def calibrate_synchronization() -> Calibration:
         data_sha256=fingerprint(paths),
         source="stamps that move with their sound; mismatched: the sound moved by 80 to 600 ms",
     )
-    return replace(fitted, min_gain=_noise([fitted(b) - fitted(a) for a, b in raw_changes]))
+    # The score is a probability as it is: the curve tells its noise alone.
+    return Fitted(replace(fitted, min_gain=_noise([fitted(b) - fitted(a) for a, b in raw_changes])), in_time, moved)
 
 
 def _timing(clip: ArrayView, sound: Waveform) -> float | None:
@@ -184,19 +201,21 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"replace the files in {DATA}")
     parser.add_argument("--only", choices=("alignment", "synchronization"), help="leave the other one as it is")
     options = parser.parse_args()
-    table = label_table()
-    calibrations = [
-        calibrate_alignment(table) if options.only != "synchronization" else load_calibration("alignment"),
-        calibrate_synchronization() if options.only != "alignment" else load_calibration("synchronization"),
-    ]
-    text = table_of(calibrations)
+    found: list[Fitted] = []
+    if options.only != "synchronization":
+        found.append(calibrate_alignment(label_table()))
+    if options.only != "alignment":
+        found.append(calibrate_synchronization())
+    new = {fitted.calibration.name: fitted.calibration for fitted in found}
+    text = table_of([new.get(name) or load_calibration(name) for name in ("alignment", "synchronization")])
     print(text)
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "calibrate_embedded.md").write_text(text, "utf-8")
     if options.write:
-        for calibration in calibrations:
-            path = DATA / f"calibration_{calibration.name}.json"
-            path.write_text(json.dumps(calibration.to_dict(), indent=1) + "\n", "utf-8")
+        for fitted in found:
+            name = fitted.calibration.name
+            for stem, content in (("calibration", fitted.calibration.to_dict()), ("pairs", fitted.distribution())):
+                (DATA / f"{stem}_{name}.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

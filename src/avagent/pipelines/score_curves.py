@@ -11,11 +11,16 @@ from pydantic import ValidationError
 from avagent.core.calibration import Calibration, Calibrations
 from avagent.core.calibration_fit import ScoredPair, sides
 from avagent.core.errors import AVAgentError, UsageError
+from avagent.models.embedded.scorer import shipped_pairs
+from avagent.pipelines.model_sections import OneScorer
 from avagent.pipelines.recipe import Recipe
 from avagent.pipelines.wiring import SCORER, SCORES, scorer_section
 from avagent.records.calibration_files import read_calibrations, read_pairs
 from avagent.report.charts import ScoreCurve
 from avagent.report.facts import histogram
+
+OWN = ("embedded", "lips")
+"""Scorers whose calibration ships with its pairs."""
 
 
 def run_recipe(run: dict[str, Any], output: str) -> Recipe:
@@ -27,10 +32,17 @@ def run_recipe(run: dict[str, Any], output: str) -> Recipe:
 
 
 def score_curves(recipe: Recipe) -> Mapping[str, ScoreCurve]:
-    """By score, of the calibration that the recipe names: its pairs lie beside it. None where they do not."""
+    """By score, of the calibration that the recipe names: its pairs lie beside it, or are shipped; else none."""
     found: dict[str, ScoreCurve] = {}
     for name in SCORES:
-        calibrated = _calibrations(recipe, name)
+        section = _section(recipe, name)
+        if section.name in OWN and section.calibration is None:
+            shipped = shipped_pairs(name)
+            found[name] = ScoreCurve(
+                matched=tuple(shipped["matched"]), mismatched=tuple(shipped["mismatched"]), source=shipped["source"]
+            )
+            continue
+        calibrated = _calibrations(section)
         if calibrated is None:
             continue
         calibrations, pairs = calibrated
@@ -40,9 +52,12 @@ def score_curves(recipe: Recipe) -> Mapping[str, ScoreCurve]:
     return found
 
 
-def _calibrations(recipe: Recipe, score: str) -> tuple[Calibrations, list[ScoredPair]] | None:
+def _section(recipe: Recipe, score: str) -> OneScorer:
     whole = recipe.scorer
-    section = scorer_section(recipe, SCORER if getattr(whole, "name", "") else f"{SCORER}.{score}")
+    return scorer_section(recipe, SCORER if getattr(whole, "name", "") else f"{SCORER}.{score}")
+
+
+def _calibrations(section: OneScorer) -> tuple[Calibrations, list[ScoredPair]] | None:
     if section.calibration is None:
         return None
     try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.resources
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from avagent.core.calibration import Calibration, Calibrations
 from avagent.core.errors import CalibrationError, ClipError, MissingModelError, ParameterError
@@ -32,11 +33,12 @@ NOTHING_TO_JUDGE = frozenset({"no_audio", "no_video", "muted"})
 @cache
 def load_calibration(name: str) -> Calibration:
     """A shipped calibration: `alignment` or `synchronization`. Raises MissingModelError."""
-    file = importlib.resources.files("avagent.models.embedded.data").joinpath(f"calibration_{name}.json")
     try:
-        return Calibration.from_dict(json.loads(file.read_text("utf-8")))
-    except (OSError, ValueError, ParameterError) as error:
-        raise MissingModelError(f"the calibration {file} cannot be read ({error}); install avagent again") from error
+        return Calibration.from_dict(_shipped(f"calibration_{name}.json"))
+    except ParameterError as error:
+        raise MissingModelError(
+            f"the shipped calibration {name} is damaged ({error}); install avagent again"
+        ) from error
 
 
 @cache
@@ -48,6 +50,25 @@ def shipped_calibrations() -> Calibrations:
         alignment=load_calibration("alignment"),
         synchronization=load_calibration("synchronization"),
     )
+
+
+def shipped_pairs(name: str) -> Mapping[str, Any]:
+    """How the scores of the shipped calibration's pairs are distributed.
+
+    `matched` and `mismatched` count pairs in equal parts of [0, 1]; `source` says what they are.
+
+    Raises:
+        MissingModelError: the file is not there.
+    """
+    return _shipped(f"pairs_{name}.json")
+
+
+def _shipped(name: str) -> dict[str, Any]:
+    file = importlib.resources.files("avagent.models.embedded.data").joinpath(name)
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise MissingModelError(f"{file} cannot be read ({error}); install avagent again") from error
 
 
 @dataclass(frozen=True, kw_only=True)
