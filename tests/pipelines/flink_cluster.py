@@ -70,7 +70,9 @@ class Cluster:
 
     def replace_a_task_manager(self) -> None:
         """Kill one, with its workers, and start another, as Kubernetes would."""
-        self.task_managers.pop(0).kill_group()
+        lost = self.task_managers.pop(0)
+        lost.kill_group()
+        lost.text()
         self.task_managers.append(self._start("taskmanager"))
 
     def replace_the_job_server(self) -> None:

@@ -11,6 +11,7 @@ import tarfile
 import tempfile
 import threading
 import wave
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,7 +102,8 @@ class Logged(subprocess.Popen[bytes]):
     """
 
     def __init__(self, command: Sequence[object], path: Sequence[Path] = (), *, limit: float = 3600) -> None:
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `text`)
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `text`, or with this)
+        weakref.finalize(self, self._log.close)
         found = os.pathsep.join(filter(None, [*(str(p) for p in path), os.environ.get("PYTHONPATH")]))
         environment = {**os.environ, "PYTHONPATH": found, "OMP_NUM_THREADS": "1"}
         super().__init__(

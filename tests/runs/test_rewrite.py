@@ -377,7 +377,7 @@ def test_golden_bytes(tmp_path):
     dead = storage.read_bytes(storage.join(output, "_errors", report.name))
     assert (
         hashlib.sha256(storage.read_bytes(report.url)).hexdigest()
-        == "976566ae4df8db900656cbc8cecd955c2b354ae890c42c4e5e36dac7d02503db"
+        == "b50183a0e84f8c27b61d92aee0364ddb675706d8f061fde06a6f280f9daef3ec"
     )
     assert hashlib.sha256(dead).hexdigest() == "9d310075541c7c99e9b516b48bd8712a7e55b166e54d1ec3bcc2f198e31a7437"
 

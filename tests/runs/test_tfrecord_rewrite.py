@@ -333,4 +333,4 @@ def test_golden_output(output, root):
         hashlib.sha256(storage.read_bytes(storage.join(output, name))).hexdigest()[:16]
         for name in (NAME, f"_errors/{NAME}")
     ]
-    assert found == ["23a8becbea68ade1", "bb9e7c36ab1c4d50"]
+    assert found == ["bc79d49294c4c950", "bb9e7c36ab1c4d50"]
