@@ -48,7 +48,7 @@ Row = dict[str, float | int | str]
 
 def refine(shards: Path, output: Path, options: Sequence[str], checkout: Path = ROOT) -> tuple[float, float]:
     """Wall seconds of the command, and the peak resident set in MiB of its first process."""
-    command = [sys.executable, "-c", "from avagent.pipelines.cli import main; main()", "refine"]
+    command = [sys.executable, "-c", "import sys; from avagent.pipelines.cli import main; sys.exit(main())", "refine"]
     environment = {**os.environ, "PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1"}
     log = output.with_suffix(".log")
     started = time.perf_counter()

@@ -19,7 +19,7 @@ class _NoModelRuntime(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, _NoModelRuntime())
 for known, port in (("CAPTIONERS", "Captioner"), ("PLANNERS", "Planner"), ("SCORERS", "Scorer")):
-    setattr(registry, known, {"scripted": f"scripted_ports:Scripted{port}"})
+    setattr(registry, known, {**getattr(registry, known), "scripted": f"scripted_ports:Scripted{port}"})
 
 if "AVAGENT_SCRIPTED_LOSES" in os.environ:
     import losing  # noqa: F401  (makes graphs of this process lose something)
